@@ -1,0 +1,1 @@
+"""Backends turn a model and a target into a build plan."""

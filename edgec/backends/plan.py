@@ -1,0 +1,153 @@
+"""A build is a value: files, commands and tools, made without touching the disk, executed by one executor."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+from pydantic import BaseModel, ConfigDict
+
+from edgec.core.progress import Progress
+from edgec.core.target import Target
+from edgec.core.tensor import TensorSpec
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlannedLayer(_Record):
+    """One kernel call of the artefact, in order of execution.
+
+    Attributes:
+        name: the ONNX node that gives the kernel its name (its anchor).
+        op: ONNX operator of the anchor.
+        nodes: every ONNX node that the kernel computes, in order.
+        macs: multiply-accumulates per inference.
+        bytes: bytes of weights and activations that the kernel reads and writes once each.
+        calls: how often the kernel runs per inference (more than once inside a loop).
+    """
+
+    name: str
+    op: str
+    nodes: tuple[str, ...]
+    macs: int
+    bytes: int
+    calls: int = 1
+
+
+class Fallback(_Record):
+    """A node that is lowered in a way the user would not expect, why, and what would help."""
+
+    node: str
+    reason: str
+    hint: str
+
+
+class MemoryUse(_Record):
+    """Memory of the artefact by owner, in bytes.
+
+    Attributes:
+        weights_bytes: constants in the read-only section.
+        activations_bytes: peak of the arena that holds intermediate tensors.
+        scratch_bytes: work space of the kernels beyond the arena.
+    """
+
+    weights_bytes: int
+    activations_bytes: int
+    scratch_bytes: int
+
+
+class Interface(_Record):
+    """The plain C interface of the artefact, as data.
+
+    Attributes:
+        symbol: prefix of the C functions, `NAME_run`, `NAME_workspace_bytes`.
+        inputs: in the order of the arguments.
+        outputs: in the order of the arguments.
+        runner: path of the executable in the artefact that reads inputs and writes outputs, if there is one.
+        emulator: command that runs the executable on this machine; empty where it runs natively.
+    """
+
+    symbol: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    runner: str | None = None
+    emulator: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that a plan needs: how to find it, and what to type if it is missing."""
+
+    name: str
+    arguments: tuple[str, ...]
+    install: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """One step of the execution: a tool, its arguments, and the file that it must leave behind."""
+
+    tool: str
+    arguments: tuple[str, ...]
+    produces: str
+    description: str
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """Everything that makes an artefact.
+
+    Attributes:
+        files: contents by path relative to the artefact.
+        commands: run in order, in the folder of the artefact.
+        tools: what the commands need, by name.
+        discard: paths that only the commands need; removed at the end.
+        interface: how to call the result.
+        layers: kernel calls in order.
+        fallbacks: nodes lowered in a slow or unexpected way.
+        memory: bytes by owner.
+    """
+
+    files: Mapping[str, bytes]
+    commands: tuple[Command, ...]
+    tools: tuple[Tool, ...]
+    discard: tuple[str, ...]
+    interface: Interface
+    layers: tuple[PlannedLayer, ...]
+    fallbacks: tuple[Fallback, ...]
+    memory: MemoryUse
+
+    def digest(self) -> str:
+        """SHA-256 over the files and the commands: equal plans have equal digests."""
+        digest = hashlib.sha256()
+        for path in sorted(self.files):
+            digest.update(f"{path}\0{len(self.files[path])}\0".encode())
+            digest.update(self.files[path])
+        digest.update(repr(self.commands).encode())
+        return digest.hexdigest()
+
+
+class Backend(ABC):
+    """Turns a model and a target into a build plan."""
+
+    name: ClassVar[str]
+    prerequisites: ClassVar[tuple[str, ...]] = ()
+    """Passes that must have run; the pipeline appends those that the recipe lacks."""
+
+    @abstractmethod
+    def unsupported(self, model: ir.Model, target: Target) -> tuple[Fallback, ...]:
+        """Every node that cannot be lowered, with the reason and what would help; empty if all can."""
+
+    @abstractmethod
+    def plan(self, model: ir.Model, target: Target, *, name: str, threads: int, progress: Progress) -> BuildPlan:
+        """Lower the model.
+
+        Raises:
+            EdgecError: EC0401 with every unsupported node in `details`.
+        """

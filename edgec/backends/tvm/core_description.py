@@ -1,0 +1,39 @@
+"""What the kernels must know of the core they run on, taken from the target's datasheet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edgec.core.target import Target
+
+
+@dataclass(frozen=True)
+class CoreDescription:
+    """The core as a kernel writer sees it.
+
+    Attributes:
+        float_lanes: fp32 elements of a vector register; 1 without a vector unit.
+        vector_registers: registers that a kernel may use.
+        dot_product: instruction that multiplies int8 and adds into int32 lanes.
+        l1_data_bytes: level 1 data cache.
+        l2_bytes: level 2 cache; 0 if there is none.
+    """
+
+    float_lanes: int
+    vector_registers: int
+    dot_product: Literal["none", "sdot", "vnni"]
+    l1_data_bytes: int
+    l2_bytes: int
+
+    @classmethod
+    def of(cls, target: Target) -> CoreDescription:
+        """The description of a target's core."""
+        core = target.core
+        return cls(
+            float_lanes=max(1, int(core.vector_bits.value) // 32),
+            vector_registers=int(core.vector_registers.value),
+            dot_product=core.dot_product,
+            l1_data_bytes=int(core.l1_data_kib.value * 1024),
+            l2_bytes=int(core.l2_kib.value * 1024) if core.l2_kib else 0,
+        )

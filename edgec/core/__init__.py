@@ -1,0 +1,1 @@
+"""The contracts every room shares: errors, passes, targets, artefacts, metrics."""

@@ -1,0 +1,117 @@
+"""A target is a datasheet: a TOML file, every number with its unit in its name, its basis and its source."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Basis(StrEnum):
+    """What a number of a datasheet rests on."""
+
+    DATASHEET = "datasheet"
+    PUBLISHED = "published-measurement"
+    MEASURED = "measured-here"
+    ASSUMED = "assumed"
+
+
+class Quantity(_Section):
+    """A number with its origin; the unit stands in the name of the field that holds it."""
+
+    value: float
+    basis: Basis
+    source: str = Field(min_length=3)
+
+
+class Compiler(_Section):
+    """What the code generator and the tool chain must know.
+
+    Attributes:
+        triple: LLVM target triple; `native` for the machine that runs edgec.
+        cpu: LLVM's name of the core.
+        features: LLVM target features, each with its sign.
+        float_abi: `hard` or `soft` on 32-bit Arm, empty elsewhere.
+        link_triple: triple of the tool chain that links (`zig cc -target`).
+        operating_system: `linux`, or `none` for bare metal.
+    """
+
+    triple: str
+    cpu: str
+    features: tuple[str, ...] = ()
+    float_abi: Literal["", "hard", "soft"] = ""
+    link_triple: str
+    operating_system: Literal["linux", "none"] = "linux"
+
+
+class Core(_Section):
+    """The core that runs the kernels.
+
+    Attributes:
+        cores: number of equal cores that an inference may use.
+        clock_mhz: sustained clock.
+        vector_bits: width of a vector register; 32 where there is no vector unit.
+        vector_registers: number of vector registers that a kernel may use for accumulators.
+        fma_per_cycle: fp32 multiply-accumulates a core retires per cycle at best.
+        dot_product: the instruction that multiplies int8 and adds into int32 lanes.
+        l1_data_kib: level 1 data cache of a core.
+        l2_kib: level 2 cache as seen by a core; absent if there is none.
+        l3_kib: level 3 cache as seen by a core; absent if there is none.
+    """
+
+    cores: Quantity
+    clock_mhz: Quantity
+    vector_bits: Quantity
+    vector_registers: Quantity
+    fma_per_cycle: Quantity
+    dot_product: Literal["none", "sdot", "vnni"] = "none"
+    l1_data_kib: Quantity
+    l2_kib: Quantity | None = None
+    l3_kib: Quantity | None = None
+
+
+class Memory(_Section):
+    """Main memory: its size, and the bandwidth that one inference can draw."""
+
+    size_mib: Quantity
+    bandwidth_gbps: Quantity
+
+
+class Power(_Section):
+    """Power of the whole board at rest and with its cores busy."""
+
+    idle_w: Quantity
+    busy_w: Quantity
+
+
+class Emulator(_Section):
+    """How an artefact runs on another machine: `qemu-aarch64 -cpu cortex-a72`."""
+
+    executable: str
+    arguments: tuple[str, ...] = ()
+
+
+class Target(_Section):
+    """A device that edgec compiles for.
+
+    Attributes:
+        name: what `--target` takes.
+        title: the device's full name.
+        backend: the backend that serves it.
+        notes: what a user should know before trusting the numbers.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    backend: Literal["tvm", "hls4ml", "rtl"]
+    notes: str = ""
+    compiler: Compiler
+    core: Core
+    memory: Memory
+    power: Power | None = None
+    emulator: Emulator | None = None

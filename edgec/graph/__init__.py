@@ -1,0 +1,1 @@
+"""Typed views on an ONNX graph: loading, shapes, cost, reference runs."""

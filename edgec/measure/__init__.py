@@ -1,0 +1,1 @@
+"""Meters: host timing, emulated runs, predictors."""

@@ -1,0 +1,1 @@
+"""What runs on hardware: C runtime, kernels, test benches."""

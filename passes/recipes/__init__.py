@@ -1,0 +1,1 @@
+"""Built-in recipes: lists of passes in TOML."""

@@ -1,0 +1,1 @@
+"""Datasheets of devices, one TOML file each."""
