@@ -11,9 +11,9 @@ from typing import ClassVar
 import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
+from edgec.core.interface import Interface as Interface
 from edgec.core.progress import Progress
 from edgec.core.target import Target
-from edgec.core.tensor import TensorSpec
 
 
 class _Record(BaseModel):
@@ -60,24 +60,6 @@ class MemoryUse(_Record):
     weights_bytes: int
     activations_bytes: int
     scratch_bytes: int
-
-
-class Interface(_Record):
-    """The plain C interface of the artefact, as data.
-
-    Attributes:
-        symbol: prefix of the C functions, `NAME_run`, `NAME_workspace_bytes`.
-        inputs: in the order of the arguments.
-        outputs: in the order of the arguments.
-        runner: path of the executable in the artefact that reads inputs and writes outputs, if there is one.
-        emulator: command that runs the executable on this machine; empty where it runs natively.
-    """
-
-    symbol: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    runner: str | None = None
-    emulator: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

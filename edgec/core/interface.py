@@ -1,0 +1,27 @@
+"""The plain C interface of an artefact, as data."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from edgec.core.tensor import TensorSpec
+
+
+class Interface(BaseModel):
+    """How to call an artefact.
+
+    Attributes:
+        symbol: prefix of the C functions, `NAME_run`, `NAME_workspace_bytes`.
+        inputs: in the order of the arguments.
+        outputs: in the order of the arguments.
+        runner: path of the executable in the artefact that reads inputs and writes outputs, if there is one.
+        emulator: command that runs the executable on this machine; empty where it runs natively.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    symbol: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    runner: str | None = None
+    emulator: tuple[str, ...] = ()
