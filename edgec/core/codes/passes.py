@@ -1,0 +1,57 @@
+"""Errors of passes, recipes and the pipeline: EC03xx."""
+
+from __future__ import annotations
+
+from edgec.core.errors import ErrorCode, ExitStatus
+
+RECIPE_NOT_FOUND = ErrorCode(
+    "EC0301",
+    "there is no such recipe",
+    ExitStatus.USAGE,
+    "A recipe is the name of a built-in list of passes, or the path of a TOML file.",
+    "See `edgec passes list` for the built-in recipes.",
+)
+RECIPE_INVALID = ErrorCode(
+    "EC0302",
+    "the recipe is not valid",
+    ExitStatus.USAGE,
+    "A recipe is a TOML file of `[[pass]]` tables, each with the `name` of a pass and its options.",
+    "Correct the line that is named; `edgec passes show NAME` lists the options of a pass.",
+)
+PASS_NOT_FOUND = ErrorCode(
+    "EC0303",
+    "there is no such pass",
+    ExitStatus.USAGE,
+    "Passes are found by the entry points of installed packages in the group `edgec.passes`.",
+    "See `edgec passes list`; install the package that brings the pass.",
+)
+PASS_BROKEN = ErrorCode(
+    "EC0304",
+    "an installed pass cannot be loaded",
+    ExitStatus.TOOL_MISSING,
+    "A package declares a pass in the group `edgec.passes`, but importing it fails, or what it names is not a pass. "
+    "edgec does not go on without it, because a missing pass would change results silently.",
+    "Upgrade or uninstall the package that is named.",
+)
+PASS_NEEDS_DATA = ErrorCode(
+    "EC0305",
+    "a pass needs data that were not given",
+    ExitStatus.USAGE,
+    "The recipe contains a pass that calibrates, trains or evaluates, and there is nothing to do it with.",
+    "Give data with `--data`, or choose a recipe that needs none.",
+)
+PASS_FAILED = ErrorCode(
+    "EC0306",
+    "a pass failed",
+    ExitStatus.INTERNAL,
+    "A pass stopped with an exception that it should have handled. This is a fault of the pass, not of the model.",
+    "Leave the pass out of the recipe, and report the fault with the model to the author of the pass.",
+)
+PASS_CHANGED_OUTPUTS = ErrorCode(
+    "EC0307",
+    "a pass changed the outputs of the model although it promises not to",
+    ExitStatus.INTERNAL,
+    "After every exact pass the model is run on the same inputs as before it. The outputs differ by more than rounding, "
+    "so the pass is wrong for this model, and nothing was built.",
+    "Leave the pass out of the recipe, and report the fault with the model to the author of the pass.",
+)
