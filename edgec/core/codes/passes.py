@@ -55,3 +55,48 @@ PASS_CHANGED_OUTPUTS = ErrorCode(
     "so the pass is wrong for this model, and nothing was built.",
     "Leave the pass out of the recipe, and report the fault with the model to the author of the pass.",
 )
+DYNAMIC_DIMENSION = ErrorCode(
+    "EC0310",
+    "a dimension of an input is open",
+    ExitStatus.USAGE,
+    "Code is generated for fixed shapes. The model leaves an extent of an input open, and it is not the batch, which "
+    "would be taken as 1.",
+    "Give the shape on the command line: `--shape INPUT=1,3,224,224`.",
+)
+SHAPE_OF_UNKNOWN_INPUT = ErrorCode(
+    "EC0311",
+    "a shape was given for an input that the model does not have",
+    ExitStatus.USAGE,
+    "`--shape` names an input of the model and its extents; no input has this name.",
+    "Use one of the names in the message, or `edgec analyze MODEL` to see them.",
+)
+SHAPE_CONTRADICTION = ErrorCode(
+    "EC0312",
+    "a given shape contradicts the model",
+    ExitStatus.USAGE,
+    "The shape has another number of axes than the model's input, changes an extent that the model fixes, gives two "
+    "extents to one named dimension, or is not positive.",
+    "Give a shape that agrees with the model, or export the model with open dimensions.",
+)
+UNKNOWN_RANK = ErrorCode(
+    "EC0313",
+    "the model does not say how many axes an input has",
+    ExitStatus.USAGE,
+    "The input is declared without a shape, so nothing can be assumed about it.",
+    "Give the whole shape on the command line: `--shape INPUT=1,3,224,224`.",
+)
+NOT_A_TENSOR = ErrorCode(
+    "EC0314",
+    "an input of the model is not a tensor",
+    ExitStatus.UNSUPPORTED,
+    "Sequences, maps and optional values have no place in an artefact's plain C interface.",
+    "Export the model with plain tensors as inputs.",
+)
+REWRITE_FAILED = ErrorCode(
+    "EC0315",
+    "a rewrite of a library failed on the model",
+    ExitStatus.UNSUPPORTED,
+    "A pass of onnx_ir or onnxscript stopped with an exception: the model uses something that it did not foresee, or is "
+    "not valid.",
+    "Check the model with `onnx.checker.check_model(model, full_check=True)`; report the fault if it is valid.",
+)
