@@ -24,7 +24,7 @@ class Basis(StrEnum):
 class Quantity(_Section):
     """A number with its origin; the unit stands in the name of the field that holds it."""
 
-    value: float
+    value: float = Field(gt=0, allow_inf_nan=False)
     basis: Basis
     source: str = Field(min_length=3)
 
@@ -37,7 +37,9 @@ class Compiler(_Section):
         cpu: LLVM's name of the core.
         features: LLVM target features, each with its sign.
         float_abi: `hard` or `soft` on 32-bit Arm, empty elsewhere.
-        link_triple: triple of the tool chain that links (`zig cc -target`).
+        link_triple: triple of the tool chain that links the executable (`zig cc -target`).
+        library_link_triple: triple that links the shared library, with the oldest C library it must load on;
+            empty where the device loads no shared library.
         operating_system: `linux`, or `none` for bare metal.
     """
 
@@ -46,6 +48,7 @@ class Compiler(_Section):
     features: tuple[str, ...] = ()
     float_abi: Literal["", "hard", "soft"] = ""
     link_triple: str
+    library_link_triple: str = ""
     operating_system: Literal["linux", "none"] = "linux"
 
 
@@ -76,10 +79,17 @@ class Core(_Section):
 
 
 class Memory(_Section):
-    """Main memory: its size, and the bandwidth that one inference can draw."""
+    """Main memory.
+
+    Attributes:
+        size_mib: memory for activations, and for weights where there is no flash.
+        bandwidth_gbps: gigabytes (1e9 bytes) per second that one inference can draw.
+        flash_mib: memory that holds code and weights and is read in place; absent where they are loaded.
+    """
 
     size_mib: Quantity
     bandwidth_gbps: Quantity
+    flash_mib: Quantity | None = None
 
 
 class Power(_Section):
@@ -90,10 +100,18 @@ class Power(_Section):
 
 
 class Emulator(_Section):
-    """How an artefact runs on another machine: `qemu-aarch64 -cpu cortex-a72`."""
+    """How an artefact runs on another machine: `qemu-aarch64 -cpu cortex-a72`.
+
+    Attributes:
+        executable: user-mode emulator, looked up on PATH.
+        arguments: what comes before the program.
+        link_triple: triple that links the runner for the emulator where the device itself has no operating
+            system; empty where the runner is the device's own.
+    """
 
     executable: str
     arguments: tuple[str, ...] = ()
+    link_triple: str = ""
 
 
 class Target(_Section):
