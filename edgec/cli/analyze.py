@@ -1,0 +1,76 @@
+"""`edgec analyze`: what a model costs, before any compilation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgec.cli import terminal
+from edgec.cli.options import Json, Model, Quiet, Shapes, parse_shapes
+from edgec.cli.progress import watched
+
+if TYPE_CHECKING:
+    from edgec.analyze import Analysis, OperatorRow
+
+
+def analyze(
+    model: Model,
+    shape: Shapes = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", metavar="NAME", help="Also list what this device cannot run.")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Count a model's work, parameters and memory; nothing is compiled."""
+    from edgec.analyze import analyze as run_analysis
+
+    with watched(quiet=quiet) as progress:
+        analysis = run_analysis(model, parse_shapes(shape or ()), target, progress)
+    if json:
+        terminal.write_json(analysis.model_dump(mode="json"))
+    else:
+        _show(analysis)
+
+
+def _show(analysis: Analysis) -> None:
+    terminal.write(f"{terminal.printable(analysis.name)}  ({analysis.file_bytes:,} bytes)\n")
+    for title, tensors in (("input", analysis.inputs), ("output", analysis.outputs)):
+        for tensor in tensors:
+            extents = ", ".join(map(str, tensor.shape)) if tensor.shape is not None else "unknown rank"
+            terminal.write(
+                f"{title:<16}{terminal.printable(tensor.name)}  {tensor.dtype}[{terminal.printable(extents)}]"
+            )
+    for title, number in (
+        ("opset", analysis.opset),
+        ("nodes", analysis.nodes),
+        ("parameters", analysis.parameters),
+        ("weights", analysis.weight_bytes),
+        ("activations", analysis.peak_activation_bytes),
+        ("MACs", analysis.macs),
+    ):
+        unit = " bytes" if title in ("weights", "activations") else ""
+        terminal.write(f"{title:<16}{'unknown' if number is None else f'{number:,}{unit}'}")
+    for note in analysis.notes:
+        terminal.write(f"note: {terminal.printable(note)}")
+    terminal.write("")
+    terminal.write_table(("OPERATOR", "NODES", "MACS", "BYTES"), [_row(row) for row in analysis.operators])
+    if analysis.target:
+        _show_unsupported(analysis)
+
+
+def _show_unsupported(analysis: Analysis) -> None:
+    terminal.write("")
+    if not analysis.unsupported:
+        terminal.write(f"every node can be compiled for {analysis.target}")
+        return
+    terminal.write(f"{len(analysis.unsupported)} nodes cannot be compiled for {analysis.target}:")
+    for node in analysis.unsupported:
+        terminal.write(f"  {terminal.printable(node.node)}: {terminal.printable(node.reason)}")
+        terminal.write(f"    hint: {terminal.printable(node.hint)}")
+
+
+def _row(row: OperatorRow) -> tuple[str, ...]:
+    counts = (row.macs, row.bytes)
+    return (row.operator, str(row.nodes), *("unknown" if count is None else f"{count:,}" for count in counts))

@@ -1,0 +1,85 @@
+"""`edgec build`: compile a model for a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgec.cli import terminal
+from edgec.cli.options import Json, Quiet, Shapes, parse_shapes
+from edgec.cli.progress import watched
+
+if TYPE_CHECKING:
+    from edgec.build import BuildOptions, BuildResult
+
+Text = str | None
+Count = int | None
+
+
+def build(
+    model: Annotated[
+        Text, typer.Argument(metavar="[MODEL.onnx]", help="The network, or its name in edgec.toml.")
+    ] = None,
+    target: Annotated[
+        Text, typer.Option("--target", "-t", metavar="NAME", help="The device; see `edgec targets list`.")
+    ] = None,
+    recipe: Annotated[
+        Text, typer.Option("--recipe", metavar="NAME|FILE", help="The passes to apply; `exact` unless said otherwise.")
+    ] = None,
+    data: Annotated[
+        Text,
+        typer.Option("--data", metavar="SPEC", help="A .npz, a folder of images by class, or module:function."),
+    ] = None,
+    shape: Shapes = None,
+    threads: Annotated[
+        Count, typer.Option("--threads", metavar="N", min=1, max=1024, help="Threads of an inference; 1 unless said.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where to write; MODEL-TARGET unless said.")
+    ] = None,
+    seed: Annotated[
+        Count, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of every random choice; 0.")
+    ] = None,
+    keep_steps: Annotated[
+        bool, typer.Option("--keep-steps", help="Keep the model after each pass, in DIR/passes/.")
+    ] = False,
+    project: Annotated[
+        Path | None, typer.Option("--project", metavar="FILE", help="A project file; ./edgec.toml if it exists.")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Compile a model for a device: a self-contained C library with a report of what it costs."""
+    from edgec.build import build as run_build
+    from edgec.project import Request, resolve
+
+    request = Request(
+        model=model,
+        target=target,
+        recipe=recipe,
+        data=data,
+        shapes=parse_shapes(shape or ()),
+        threads=threads,
+        out=out,
+        seed=seed,
+        keep_steps=keep_steps,
+    )
+    options = resolve(request, project)
+    with watched(quiet=quiet) as progress:
+        result = run_build(options, progress)
+    _show(options, result, json=json, quiet=quiet)
+
+
+def _show(options: BuildOptions, result: BuildResult, *, json: bool, quiet: bool) -> None:
+    if json:
+        from edgec.report.files import write_json
+
+        terminal.write(write_json(result.report).decode())
+        return
+    from edgec.report import terminal as rendering
+
+    terminal.write(rendering.render(result.report))
+    if not quiet:
+        terminal.say(f"wrote {options.out}")

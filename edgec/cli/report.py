@@ -1,0 +1,45 @@
+"""`edgec report`: show the report of an artefact."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from edgec.cli import terminal
+from edgec.cli.options import Artifact, Json
+
+
+class Format(StrEnum):
+    """A rendering of the report."""
+
+    TERMINAL = "terminal"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    JSON = "json"
+
+
+def report(
+    artifact: Artifact,
+    format: Annotated[Format, typer.Option("--format", help="How to render it.")] = Format.TERMINAL,  # noqa: A002
+    json: Json = False,
+) -> None:
+    """Show the report of an artefact, or of a report.json."""
+    from edgec.report.files import load_report, write_json
+
+    loaded = load_report(artifact)
+    if json or format is Format.JSON:
+        terminal.write(write_json(loaded).decode())
+    elif format is Format.MARKDOWN:
+        from edgec.report import markdown
+
+        terminal.write(markdown.render(loaded))
+    elif format is Format.HTML:
+        from edgec.report import html
+
+        terminal.write(html.render(loaded))
+    else:
+        from edgec.report import terminal as rendering
+
+        terminal.write(rendering.render(loaded))
