@@ -100,3 +100,10 @@ REWRITE_FAILED = ErrorCode(
     "not valid.",
     "Check the model with `onnx.checker.check_model(model, full_check=True)`; report the fault if it is valid.",
 )
+RECURSIVE_FUNCTION = ErrorCode(
+    "EC0316",
+    "the model's functions call each other in a circle",
+    ExitStatus.UNSUPPORTED,
+    "Functions of an ONNX model are expanded where they are called; that never ends if they call themselves.",
+    "Export the model without recursive functions.",
+)
