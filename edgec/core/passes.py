@@ -80,12 +80,14 @@ class PassResult:
         modified: whether anything changed.
         stats: counts worth showing, by name (`{"folded": 12}`).
         skipped: nodes left alone although the pass is meant for their kind, with the reason.
+        assumptions: what the pass decided for the user ("batch of `input` set to 1"); shown in the report.
     """
 
     model: ir.Model
     modified: bool
     stats: Mapping[str, int | float | str] = field(default_factory=dict)
     skipped: tuple[Skip, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
 
 class Pass(ABC):

@@ -126,6 +126,7 @@ class Pipeline:
             gate=verdict.reason,
             stats=dict(result.stats),
             skipped=tuple(SkippedNode(node=skip.node, reason=skip.reason) for skip in result.skipped),
+            assumptions=result.assumptions,
         )
         return (result.model if result.modified else before), record
 

@@ -44,6 +44,7 @@ class PassRecord(_Record):
         gate: `passed`, or why the gate did not run.
         stats: counts of the pass.
         skipped: nodes left alone, with reasons.
+        assumptions: what the pass decided for the user.
     """
 
     name: str
@@ -57,3 +58,4 @@ class PassRecord(_Record):
     gate: str
     stats: dict[str, int | float | str]
     skipped: tuple[SkippedNode, ...]
+    assumptions: tuple[str, ...] = ()
