@@ -1,0 +1,106 @@
+"""Shapes of a model: inference without a copy of its weights, and the dimensions that are open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgec.core.codes.model import SHAPES_CONTRADICT
+from edgec.core.errors import EdgecError
+
+SMALL_BYTES = 1024
+"""Weights up to this size take part in inference: they may be shapes, axes or scales."""
+
+
+@dataclass(frozen=True)
+class OpenDimension:
+    """A dimension of an input that the model leaves open.
+
+    Attributes:
+        input: name of the input.
+        axis: number of the axis.
+        symbol: name of the dimension, empty if it has none.
+    """
+
+    input: str
+    axis: int
+    symbol: str
+
+
+def open_dimensions(model: ir.Model) -> tuple[OpenDimension, ...]:
+    """The dimensions of inputs that have no fixed extent; an input without a shape counts with axis −1."""
+    found: list[OpenDimension] = []
+    for value in model_inputs(model):
+        if value.shape is None:
+            found.append(OpenDimension(str(value.name), -1, ""))
+            continue
+        for axis, dimension in enumerate(value.shape):
+            if not isinstance(dimension, int):
+                found.append(OpenDimension(str(value.name), axis, str(dimension.value or "")))
+    return tuple(found)
+
+
+def model_inputs(model: ir.Model) -> list[ir.Value]:
+    """The inputs that a caller must give: those without a weight as their default."""
+    return [value for value in model.graph.inputs if not value.is_initializer()]
+
+
+def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
+    """The shape of a value if every extent is known, else None."""
+    if value is None or value.shape is None or not value.shape.is_static():
+        return None
+    return tuple(int(dimension) for dimension in value.shape)
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Fill in types and shapes of all values, in place, with ONNX's own inference.
+
+    Raises:
+        EdgecError: EC0207 where an operator cannot take the types or shapes that it is given.
+    """
+    import onnx
+    from onnx.shape_inference import infer_shapes as infer
+
+    try:
+        inferred = infer(_light_proto(model), check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        what = _first_line(str(error))
+        hint = "export the model again; if you gave --shape, try the shape that it was trained with"
+        raise EdgecError(SHAPES_CONTRADICT, what, hint=hint) from error
+    result = ir.from_proto(inferred)
+    for graph, filled in zip(model.graphs(), result.graphs(), strict=True):
+        _take_over(graph, filled)
+
+
+def _light_proto(model: ir.Model) -> object:
+    """The model as a message in which large weights are inputs of known type and shape."""
+    light = model.clone()
+    for value in list(light.graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is None or tensor.nbytes <= SMALL_BYTES:
+            continue
+        value.dtype, value.shape = tensor.dtype, ir.Shape(tensor.shape.numpy())
+        if not value.is_graph_input():
+            light.graph.inputs.append(value)
+        light.graph.initializers.pop(str(value.name))
+        value.const_value = None
+    return ir.to_proto(light)
+
+
+def _take_over(graph: ir.Graph, filled: ir.Graph) -> None:
+    sources = {output.name: output for node in filled for output in node.outputs}
+    for node in graph:
+        for output in node.outputs:
+            source = sources.get(output.name)
+            if source is None:
+                continue
+            if source.shape is not None:
+                output.shape = source.shape
+            if source.type is not None:
+                output.type = source.type
+
+
+def _first_line(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return (lines[0] if lines else "shape inference failed")[:400]
