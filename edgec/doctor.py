@@ -55,7 +55,7 @@ _LIBRARIES = (
     _Wanted("apache-tvm", "code for CPUs", _TVM),
     _Wanted("apache-tvm-ffi", "code for CPUs", _TVM),
     _Wanted("ziglang", "linking for every target without its SDK", _TVM),
-    _Wanted("pillow", "folders of images as --data", "pip install pillow"),
+    _Wanted("pillow", "folders of images as --data", "pip install 'edgec[images]'"),
 )
 _PROGRAMS = (
     _Wanted("qemu-aarch64", "verifying 64-bit Arm builds on this machine", _QEMU),

@@ -20,7 +20,6 @@ from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
 
 FILE_NAME = "manifest.json"
-SCHEMA = "edgec-manifest/1"
 _LARGEST_MANIFEST_BYTES = 16 * 2**20
 _MOST_FILES = 50_000
 _LISTED = 20
@@ -90,7 +89,7 @@ class Manifest(_Record):
         files: every file except the manifest itself, sorted by path.
     """
 
-    schema_name: Literal["edgec-manifest/1"] = Field(default=SCHEMA, alias="schema")
+    schema_name: Literal["edgec-manifest/1"] = Field(default="edgec-manifest/1", alias="schema")
     edgec: str
     provenance: Provenance
     interface: Interface

@@ -53,7 +53,7 @@ PILLOW_MISSING = ErrorCode(
     "reading images needs Pillow",
     ExitStatus.TOOL_MISSING,
     "A folder of images was given as data and the package that decodes images is not installed.",
-    "pip install pillow",
+    "pip install 'edgec[images]'",
 )
 
 FUNCTION_FAILED = ErrorCode(
