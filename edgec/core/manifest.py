@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgec.core.codes.artifact import CANNOT_WRITE, CHANGED_FILES, DAMAGED_MANIFEST, NOT_AN_ARTIFACT
 from edgec.core.errors import EdgecError
@@ -94,6 +95,16 @@ class Manifest(_Record):
     provenance: Provenance
     interface: Interface
     files: tuple[FileRecord, ...] = Field(max_length=_MOST_FILES)
+
+    @model_validator(mode="after")
+    def _runs_its_own_program(self) -> Self:
+        """`verify` and `run` start what the manifest names: only a file of the artefact, or an emulator on PATH."""
+        runner, emulator = self.interface.runner, self.interface.emulator
+        if runner is not None and runner not in {file.path for file in self.files}:
+            raise ValueError(f"the runner {runner!r} is no file of the artefact")
+        if emulator and not re.fullmatch(r"qemu-[a-z0-9_-]+", emulator[0]):
+            raise ValueError(f"the emulator {emulator[0]!r} is not one that edgec starts")
+        return self
 
 
 def digest_of(values: BaseModel) -> str:

@@ -1,0 +1,124 @@
+"""The verb `verify`: is an artefact as it was built, and does it compute what its model says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx_ir as ir
+from pydantic import BaseModel, ConfigDict
+
+from edgec.core.fidelity import Fidelity
+from edgec.core.interface import Interface
+from edgec.core.manifest import check_integrity
+from edgec.core.passes import Sample
+from edgec.core.progress import Progress
+from edgec.graph.fidelity import compare
+from edgec.graph.gate import HALF_TOLERANCE, ROUNDING_TOLERANCE
+from edgec.graph.gate import tolerance as exact_tolerance
+from edgec.graph.inputs import sample_inputs
+from edgec.graph.load import load_model
+from edgec.graph.reference import ReferenceSession
+from edgec.measure.running import can_run, run_artifact
+from edgec.report.schema import Unverified, Verification, Verified
+
+MODEL_FILE = "model.onnx"
+FLOAT_TOLERANCE = 1e-4
+"""Largest error of a compiled float32 network, relative to the range of the output: sums are reordered and functions
+such as exp are approximated in every layer, so it is wider than what one exact pass may do."""
+
+
+class Verdict(BaseModel):
+    """What `verify` found.
+
+    Attributes:
+        artifact: the folder.
+        files: number of files that are as they were built.
+        verification: the comparison with the reference, or why there is none.
+        passed: None if it is unverified.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    artifact: str
+    files: int
+    verification: Verification
+    passed: bool | None
+
+    @property
+    def summary(self) -> str:
+        """The verdict as lines of text."""
+        intact = f"intact: {self.files} files are as they were built"
+        if isinstance(self.verification, Unverified):
+            return f"{intact}\nunverified: {self.verification.reason}"
+        found = self.verification
+        verdict = "verified" if self.passed else "FAILED"
+        allowed = "bit-exactness" if found.tolerance is None else f"at most {found.tolerance:g}"
+        return (
+            f"{intact}\n{verdict}: {found.samples} samples on {found.where} against {found.reference}\n"
+            f"  largest error {found.max_relative_error:.3g} of the output's range ({allowed} is demanded), "
+            f"{found.max_abs_error:.3g} absolute\n"
+            f"  same arg-max in {found.agreement:.2%} of the rows"
+        )
+
+
+def verify(artifact: Path, *, samples: int, seed: int, progress: Progress) -> Verdict:
+    """Check every file, then run the artefact and ONNX Runtime on the same random inputs.
+
+    Raises:
+        EdgecError: EC0604 to EC0606 for a damaged artefact; what loading the model or running either side raises.
+    """
+    progress.start("checking the files")
+    manifest = check_integrity(artifact)
+    verification: Verification
+    reason = can_run(manifest.interface)
+    if reason is not None:
+        verification = Unverified(reason=reason)
+        return Verdict(artifact=str(artifact), files=len(manifest.files), verification=verification, passed=None)
+    model = load_model(artifact / MODEL_FILE).model
+    inputs = sample_inputs(model, samples, seed)
+    verification = compare_with_reference(artifact, manifest.interface, model, inputs, progress)
+    passed = within_tolerance(verification)
+    return Verdict(artifact=str(artifact), files=len(manifest.files), verification=verification, passed=passed)
+
+
+def compare_with_reference(
+    folder: Path, interface: Interface, model: ir.Model, samples: Sequence[Sample], progress: Progress
+) -> Verified:
+    """The artefact's outputs against those of its model in ONNX Runtime; the caller judges them.
+
+    Raises:
+        EdgecError: what running either side raises; EC0210 if their outputs differ in name or shape.
+    """
+    progress.start("comparing with ONNX Runtime", len(samples))
+    reference = ReferenceSession(model)
+    expected, produced = [], []
+    for sample in samples:
+        expected.append(reference.run(sample))
+        produced += run_artifact(folder, interface, [sample]).outputs
+        progress.advance()
+    return _verified(compare(expected, produced), interface, verification_tolerance(model))
+
+
+def verification_tolerance(model: ir.Model) -> float:
+    """Largest relative error that an artefact may make against its model."""
+    exact = exact_tolerance(model)
+    return exact if exact in (HALF_TOLERANCE, ROUNDING_TOLERANCE) else FLOAT_TOLERANCE
+
+
+def within_tolerance(found: Verified) -> bool:
+    """Whether a comparison is good enough to hand the artefact over."""
+    return found.bit_exact if found.tolerance is None else found.max_relative_error <= found.tolerance
+
+
+def _verified(fidelity: Fidelity, interface: Interface, tolerance: float) -> Verified:
+    return Verified(
+        reference="onnxruntime",
+        where=Path(interface.emulator[0]).name if interface.emulator else "host",
+        samples=fidelity.samples,
+        bit_exact=fidelity.bit_exact,
+        max_abs_error=fidelity.max_abs_error,
+        max_relative_error=fidelity.max_relative_error,
+        agreement=fidelity.agreement,
+        tolerance=tolerance,
+    )
