@@ -273,6 +273,11 @@ def memory_rows(report: Report) -> tuple[MemoryRow, ...]:
     )
 
 
+def memory_reason(report: Report) -> str:
+    """Why memory by owner is not known; empty if it is."""
+    return formatting.printable(report.memory.unavailable) if isinstance(report.memory, Unavailable) else ""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The verification in words."""

@@ -25,6 +25,7 @@ class LayerRow:
         latency: in the column's unit; empty where layers have no latency.
         share: percentage of what the table is ranked by.
         bar: the same, as a number from 0 to 1 of the longest row.
+        is_layer: whether the row is one layer, not a sum or what lies between layers.
     """
 
     name: str
@@ -35,6 +36,7 @@ class LayerRow:
     latency: str
     share: str
     bar: float
+    is_layer: bool
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class _Addends:
     macs: int
     size: int
     latency: float
-    is_layer: bool = True
+    is_layer: bool
+    has_cost: bool = True
 
 
 def layer_table(report: Report, *, largest: int | None = None) -> LayerTable | None:
@@ -87,7 +90,9 @@ def layer_table(report: Report, *, largest: int | None = None) -> LayerTable | N
     if largest is not None:
         entries = _largest(entries, largest, by_latency=timed)
     if report.reconciliation is not None and report.reconciliation.between_layers_ms != 0:
-        entries.append(_Addends(BETWEEN, "", "", 0, 0, report.reconciliation.between_layers_ms, is_layer=False))
+        entries.append(
+            _Addends(BETWEEN, "", "", 0, 0, report.reconciliation.between_layers_ms, is_layer=False, has_cost=False)
+        )
     return _set_table(report, entries, timed=timed)
 
 
@@ -97,7 +102,7 @@ def _addends(layer: Layer) -> _Addends:
     latency = layer.latency_ms.value if isinstance(layer.latency_ms, Value) else 0.0
     detail = ", ".join(calls + (["with " + ", ".join(others)] if others else []))
     name, op = formatting.printable(layer.name), formatting.printable(layer.op)
-    return _Addends(name, op, detail, layer.macs, layer.bytes, latency)
+    return _Addends(name, op, detail, layer.macs, layer.bytes, latency, is_layer=True)
 
 
 def _largest(entries: list[_Addends], kept: int, *, by_latency: bool) -> list[_Addends]:
@@ -112,6 +117,7 @@ def _largest(entries: list[_Addends], kept: int, *, by_latency: bool) -> list[_A
         sum(entry.macs for entry in rest),
         sum(entry.size for entry in rest),
         math.fsum(entry.latency for entry in rest),
+        is_layer=False,
     )
     return [*ranked[:kept], others]
 
@@ -128,16 +134,17 @@ def _set_table(report: Report, entries: list[_Addends], *, timed: bool) -> Layer
             entry.name,
             entry.op,
             entry.detail,
-            macs.cells[index] if entry.is_layer else "",
-            sizes.cells[index] if entry.is_layer else "",
+            macs.cells[index] if entry.has_cost else "",
+            sizes.cells[index] if entry.has_cost else "",
             latencies.cells[index] if timed else "",
             shares.cells[index],
             max(0.0, ranks[index]) / longest,
+            entry.is_layer,
         )
         for index, entry in enumerate(entries)
     )
     name = "total" if report.reconciliation is not None or not timed else "sum of the layers"
-    total = LayerRow(name, "", "", macs.total, sizes.total, latencies.total if timed else "", shares.total, 0.0)
+    total = LayerRow(name, "", "", macs.total, sizes.total, latencies.total if timed else "", shares.total, 0.0, False)
     first = report.layers[0].latency_ms
     mode = first.mode if timed and isinstance(first, Value) else None
     notes = _layer_notes(report, timed=timed)
