@@ -143,7 +143,7 @@ def _guarded(step: Pass, model: ir.Model, context: PassContext, done: Sequence[s
     except EdgecError:
         raise
     # A pass may come from anybody and raise anything: this is the border where its faults get a name.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         before = f"after {', '.join(done)}" if done else "as the first pass"
         what = f"the pass `{step.name}` ({before}) stopped with {type(error).__name__}: {error}"
         hint = "leave the pass out of the recipe, and report this with the model to the author of the pass"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from edgec.core.codes.model import MODEL_DAMAGED, MODEL_NOT_READABLE, NOT_ONNX
 from edgec.core.errors import EdgecError
@@ -35,8 +35,12 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str], ...] = (
 )
 
 _C_KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long main "
-    "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while".split()
+    (
+        *("auto", "break", "case", "char", "const", "continue", "default", "do", "double"),
+        *("else", "enum", "extern", "float", "for", "goto", "if", "inline", "int"),
+        *("long", "main", "register", "restrict", "return", "short", "signed", "sizeof", "static"),
+        *("struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while"),
+    )
 )
 
 _READER_ERRORS = (
@@ -92,7 +96,7 @@ def load_model(path: Path) -> LoadedModel:
 
 
 def identifier(text: str) -> str:
-    """A text as a C identifier: other characters become `_`; what would start with a digit or is a keyword is marked."""
+    """A text as a C identifier: other characters become `_`; a leading digit or a keyword gets a prefix."""
     name = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_") or "model"
     return f"model_{name}" if name[0].isdigit() or name in _C_KEYWORDS else name
 
@@ -196,7 +200,7 @@ def _put_weights(model: ir.Model, mapped: dict[str, ir.TensorProtocol]) -> None:
         for value in graph.initializers.values():
             if (tensor := real(value.const_value)) is not None:
                 value.const_value = tensor
-    nodes = [node for graph in (model.graph, *model.functions.values()) for node in graph.all_nodes()]
+    nodes = [*model.graph.all_nodes(), *(node for body in model.functions.values() for node in body.all_nodes())]
     for node in nodes:
         for name, attribute in list(node.attributes.items()):
             if attribute.type == ir.AttributeType.TENSOR and (tensor := real(attribute.value)) is not None:

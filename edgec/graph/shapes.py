@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from edgec.core.codes.model import SHAPES_CONTRADICT
 from edgec.core.errors import EdgecError
+
+if TYPE_CHECKING:
+    import onnx
 
 SMALL_BYTES = 1024
 """Weights up to this size take part in inference: they may be shapes, axes or scales."""
@@ -48,9 +52,10 @@ def model_inputs(model: ir.Model) -> list[ir.Value]:
 
 def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
     """The shape of a value if every extent is known, else None."""
-    if value is None or value.shape is None or not value.shape.is_static():
+    if value is None or value.shape is None:
         return None
-    return tuple(int(dimension) for dimension in value.shape)
+    extents = tuple(dimension for dimension in value.shape if isinstance(dimension, int))
+    return extents if len(extents) == len(value.shape) else None
 
 
 def infer_shapes(model: ir.Model) -> None:
@@ -59,12 +64,12 @@ def infer_shapes(model: ir.Model) -> None:
     Raises:
         EdgecError: EC0207 where an operator cannot take the types or shapes that it is given.
     """
-    import onnx
+    from onnx.shape_inference import InferenceError
     from onnx.shape_inference import infer_shapes as infer
 
     try:
         inferred = infer(_light_proto(model), check_type=True, strict_mode=True, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+    except (InferenceError, RuntimeError, ValueError) as error:
         what = _first_line(str(error))
         hint = "export the model again; if you gave --shape, try the shape that it was trained with"
         raise EdgecError(SHAPES_CONTRADICT, what, hint=hint) from error
@@ -73,7 +78,7 @@ def infer_shapes(model: ir.Model) -> None:
         _take_over(graph, filled)
 
 
-def _light_proto(model: ir.Model) -> object:
+def _light_proto(model: ir.Model) -> onnx.ModelProto:
     """The model as a message in which large weights are inputs of known type and shape."""
     light = model.clone()
     for value in list(light.graph.initializers.values()):

@@ -162,7 +162,7 @@ class _GraphChecker:
             if attribute.ref_attr_name and not self._in_function:
                 what = f"{place} refers to an attribute `{attribute.ref_attr_name}` outside of a function"
                 raise EdgecError(MODEL_DAMAGED, what, where=place, hint=_EXPORT_AGAIN)
-            if attribute.type != declared.type.value:
+            if attribute.type != declared.type.value:  # type: ignore[attr-defined]
                 what = f"the attribute `{attribute.name}` of {place} is not of the type that {node.op_type} wants"
                 raise EdgecError(MODEL_DAMAGED, what, where=place, hint=_EXPORT_AGAIN)
             if not attribute.ref_attr_name and not _holds_value(attribute):

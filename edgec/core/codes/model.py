@@ -15,10 +15,10 @@ NOT_ONNX = ErrorCode(
     "EC0202",
     "the file is not an ONNX model",
     ExitStatus.USAGE,
-    "The file is not a protocol buffer of an ONNX model: another format, a pointer of a version control system, a text "
-    "form, or an ONNX file that was cut short or altered on its way.",
-    "Export the model to ONNX again (`torch.onnx.export`, `tf2onnx`, `paddle2onnx`), or copy the file again and compare "
-    "its checksum.",
+    "The file is not a protocol buffer of an ONNX model: another format, a pointer of a version control system, a "
+    "text form, or an ONNX file that was cut short or altered on its way.",
+    "Export the model to ONNX again (`torch.onnx.export`, `tf2onnx`, `paddle2onnx`), or copy the file again and "
+    "compare its checksum.",
 )
 MODEL_DAMAGED = ErrorCode(
     "EC0203",

@@ -51,8 +51,8 @@ PASS_CHANGED_OUTPUTS = ErrorCode(
     "EC0307",
     "a pass changed the outputs of the model although it promises not to",
     ExitStatus.INTERNAL,
-    "After every exact pass the model is run on the same inputs as before it. The outputs differ by more than rounding, "
-    "so the pass is wrong for this model, and nothing was built.",
+    "After every exact pass the model is run on the same inputs as before it. The outputs differ by more than "
+    "rounding, so the pass is wrong for this model, and nothing was built.",
     "Leave the pass out of the recipe, and report the fault with the model to the author of the pass.",
 )
 DYNAMIC_DIMENSION = ErrorCode(
@@ -96,8 +96,8 @@ REWRITE_FAILED = ErrorCode(
     "EC0315",
     "a rewrite of a library failed on the model",
     ExitStatus.UNSUPPORTED,
-    "A pass of onnx_ir or onnxscript stopped with an exception: the model uses something that it did not foresee, or is "
-    "not valid.",
+    "A pass of onnx_ir or onnxscript stopped with an exception: the model uses something that it did not foresee, or "
+    "is not valid.",
     "Check the model with `onnx.checker.check_model(model, full_check=True)`; report the fault if it is valid.",
 )
 RECURSIVE_FUNCTION = ErrorCode(
