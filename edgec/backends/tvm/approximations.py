@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+Expression = Any
+"""A TIR expression of dtype float32; TVM ships no types."""
+
 _LOG2_E = 1.44269504088896341
 _LN2_HIGH = 0.693359375
 _LN2_LOW = -2.12194440e-4
@@ -73,20 +76,20 @@ _SQRT_HALF = 0.707106781186547524
 _SMALLEST_NORMAL = 1.17549435e-38
 
 
-def _constant(value: float) -> Any:
+def _constant(value: float) -> Expression:
     from tvm import tirx
 
     return tirx.const(value, "float32")
 
 
-def _polynomial(x: Any, coefficients: Sequence[float]) -> Any:
+def _polynomial(x: Expression, coefficients: Sequence[float]) -> Expression:
     result = _constant(coefficients[0])
     for coefficient in coefficients[1:]:
         result = result * x + _constant(coefficient)
     return result
 
 
-def _clamp(x: Any, low: float, high: float) -> Any:
+def _clamp(x: Expression, low: float, high: float) -> Expression:
     # Not tirx.max/min: those lose NaN, while a comparison with NaN is false and so lets it through here.
     from tvm import tirx
 
@@ -94,7 +97,7 @@ def _clamp(x: Any, low: float, high: float) -> Any:
     return tirx.Select(raised > _constant(high), _constant(high), raised)
 
 
-def _power_of_two(exponent: Any) -> Any:
+def _power_of_two(exponent: Expression) -> Expression:
     """2**exponent for a float32 that holds an integer: its last bits, moved into the exponent field."""
     from tvm import tirx
 
@@ -102,7 +105,7 @@ def _power_of_two(exponent: Any) -> Any:
     return tirx.reinterpret("float32", bits << tirx.const(_MANTISSA_BITS, "uint32"))
 
 
-def _rounded(x: Any) -> Any:
+def _rounded(x: Expression) -> Expression:
     # Adding 1.5 * 2**23 leaves no bits for a fraction; neither a call nor a conversion. The bit casts keep TVM's
     # simplifier, which takes floats for real numbers, from cancelling the two constants.
     from tvm import tirx
@@ -111,8 +114,8 @@ def _rounded(x: Any) -> Any:
     return tirx.reinterpret("float32", shifted) - _constant(_ROUNDING_MAGIC)
 
 
-def exponential(x: Any) -> Any:
-    """e to the power of x.
+def exponential(x: Expression) -> Expression:
+    """The exponential function.
 
     Relative error <= 2e-7 where the result is a normal number; subnormal results are correct to their last two bits;
     overflows to infinity, underflows to 0, keeps NaN. Source: Cephes `expf`.
@@ -126,7 +129,7 @@ def exponential(x: Any) -> Any:
     return mantissa * _power_of_two(half) * _power_of_two(exponent - half)
 
 
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Expression) -> Expression:
     """1 / (1 + e**-x).
 
     Relative error <= 4e-7 for x >= -87; below, the absolute error is less than the smallest normal number. Saturates at
@@ -135,7 +138,7 @@ def sigmoid(x: Any) -> Any:
     return _constant(1.0) / (_constant(1.0) + exponential(_constant(0.0) - x))
 
 
-def hyperbolic_tangent(x: Any) -> Any:
+def hyperbolic_tangent(x: Expression) -> Expression:
     """Hyperbolic tangent. Relative error <= 6e-7; saturates at ±1, keeps NaN. Source: Eigen `ptanh_float`."""
     from tvm import tirx
 
@@ -145,14 +148,14 @@ def hyperbolic_tangent(x: Any) -> Any:
     return tirx.Select(square < _constant(_TANH_LINEAR_BELOW**2), bounded, rational)
 
 
-def error_function(x: Any) -> Any:
+def error_function(x: Expression) -> Expression:
     """The error function. Relative error <= 6e-7; saturates at ±1, keeps NaN. Source: Eigen `perf_float`."""
     bounded = _clamp(x, -_ERF_SATURATION, _ERF_SATURATION)
     square = bounded * bounded
     return bounded * (_polynomial(square, _ERF_NUMERATOR) / _polynomial(square, _ERF_DENOMINATOR))
 
 
-def logarithm(x: Any) -> Any:
+def logarithm(x: Expression) -> Expression:
     """Natural logarithm.
 
     Relative error <= 4e-7 (subnormal x included); -infinity at 0, NaN below 0, infinity at infinity, keeps NaN.
@@ -176,7 +179,7 @@ def logarithm(x: Any) -> Any:
     return _logarithm_limits(x, result)
 
 
-def _logarithm_limits(x: Any, result: Any) -> Any:
+def _logarithm_limits(x: Expression, result: Expression) -> Expression:
     from tvm import tirx
 
     infinity = _constant(float("inf"))

@@ -1,0 +1,112 @@
+"""Choice of the register tile of a contraction: how many output rows and channels one inner loop computes.
+
+The accumulators of a tile stay in vector registers for the whole reduction. A larger tile loads less per multiplication,
+a tile that fits the extents wastes less, and fewer than eight accumulators leave the multiply-add pipelines waiting.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.kernel_graph import ConvolutionTile
+
+_ACCUMULATORS_IN_FLIGHT = 8
+_MOST_VECTORS = 8
+_ROW_COST = 0.25
+_WEIGHT_COST = 0.5
+
+
+@dataclass(frozen=True)
+class TileChoice:
+    """A register tile and where it goes.
+
+    Attributes:
+        row_axis: output axis, counted among those before the channels, that the rows run along.
+        tile: the register tile.
+        cost: time of one step of the reduction over the whole output, in vector multiply-adds; for comparisons.
+    """
+
+    row_axis: int
+    tile: ConvolutionTile
+    cost: float
+
+
+def lanes_of(core: CoreDescription, dtype_bytes: int) -> int:
+    """Elements of `dtype_bytes` bytes in a vector register; 1 without a vector unit."""
+    return max(1, core.float_lanes * 4 // max(4, dtype_bytes)) if core.float_lanes > 1 else 1
+
+
+def _cost_of_rows(rows: int, vectors: int) -> float:
+    work = max(rows * vectors, _ACCUMULATORS_IN_FLIGHT)
+    return work + _ROW_COST * rows + _WEIGHT_COST * vectors
+
+
+def _cost(extent: int, rows: int, vectors: int, blocks: int) -> float:
+    """Time of one pass over an axis of `extent`, in multiply-adds; a last, shorter tile costs what its rows cost."""
+    full, rest = divmod(extent, rows)
+    cost = full * _cost_of_rows(rows, vectors)
+    if rest:
+        cost += _cost_of_rows(rest, vectors)
+    return cost * blocks
+
+
+def choose_tile(
+    extents: Sequence[int], channels: int, core: CoreDescription, *, dtype_bytes: int = 4, channel_multiple: int = 0
+) -> TileChoice:
+    """The tile for a contraction with outputs of shape (*extents, channels).
+
+    Args:
+        extents: of the output axes before the channels.
+        channels: output channels.
+        core: gives the lanes and the registers.
+        dtype_bytes: of an accumulator.
+        channel_multiple: a block may not straddle multiples of this (channels of a group); 0 if it may.
+    """
+    registers = core.vector_registers
+    widest = lanes_of(core, dtype_bytes)
+    best: tuple[float, int, int, int] | None = None
+    choice: TileChoice | None = None
+    for lanes in (widest >> shift for shift in range(widest.bit_length())):
+        for vectors in range(1, _MOST_VECTORS + 1):
+            block = lanes * vectors
+            if channel_multiple and channel_multiple % block:
+                continue
+            blocks = math.ceil(channels / block)
+            for axis, extent in enumerate(extents):
+                others = math.prod(extents) // max(1, extent)
+                for rows in range(1, min(extent, registers) + 1):
+                    if rows * vectors + vectors + 1 > registers:
+                        break
+                    cost = others * _cost(extent, rows, vectors, blocks)
+                    rank = (round(cost, 3), blocks * block, rows * vectors, -axis)
+                    if best is None or rank < best:
+                        best, choice = rank, TileChoice(axis, ConvolutionTile(rows, vectors, lanes), cost)
+    if choice is None:
+        cost = float(math.prod(extents) * channels)
+        return TileChoice(max(0, len(extents) - 1), ConvolutionTile(1, 1, 1), cost)
+    return choice
+
+
+def windowed_tile(
+    extents: Sequence[int], channels: int, window: int, core: CoreDescription, *, dtype_bytes: int = 4
+) -> ConvolutionTile:
+    """The tile for a contraction within each channel (depthwise convolution): rows run along the last of `extents`.
+
+    Args:
+        extents: of the output axes before the channels.
+        channels: number of channels.
+        window: taps along the last spatial axis, whose weights want registers too.
+        core: gives the lanes and the registers.
+        dtype_bytes: of an accumulator.
+    """
+    lanes = lanes_of(core, dtype_bytes)
+    while lanes > 1 and channels <= lanes // 2:
+        lanes //= 2
+    free = max(2, core.vector_registers - min(window, core.vector_registers // 4) - 2)
+    most = max(1, min(extents[-1], free // 2))
+    rows = min(range(1, most + 1), key=lambda count: (_cost(extents[-1], count, 1, 1), count))
+    vectors = 2 if rows <= 4 and core.vector_registers >= 24 and channels % (2 * lanes) == 0 else 1
+    return ConvolutionTile(rows, vectors, lanes)

@@ -1,0 +1,127 @@
+"""The template of contractions with packed weights: convolutions and matrix products.
+
+A tile of `rows` output positions by `vectors * lanes` output channels is accumulated in registers over the whole
+reduction; for each input element one broadcast meets `vectors` weight vectors, which lie one after another in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgec.backends.tvm.schedules.injective import schedule_injective
+from edgec.backends.tvm.schedules.kernel_schedule import Block, KernelSchedule, Loop, bytes_of, elements_of
+from edgec.backends.tvm.schedules.producers_and_epilogues import (
+    join_consumers,
+    join_producers,
+    vectorise_epilogue,
+)
+from edgec.backends.tvm.stages import AnchorLayout
+
+_SHORT_REDUCTION = 4
+
+
+@dataclass(frozen=True)
+class _TiledLoops:
+    batch: list[Loop]
+    others: list[Loop]
+    row_outer: Loop
+    row: Loop
+    channel_outer: Loop
+    vector: Loop
+    lane: Loop
+    reduction: list[Loop]
+
+
+def schedule_dense(kernel: KernelSchedule, anchor: Block) -> None:
+    """Schedule a kernel around a dense anchor."""
+    blocks = kernel.blocks()
+    position = kernel.position(anchor)
+    layout = AnchorLayout.of(kernel.schedule.get(anchor).annotations)
+    stage, packing = join_producers(kernel, blocks[:position])
+    epilogue = join_consumers(kernel, anchor, blocks[position + 1 :])
+    stationary = _weights_outlast_input(kernel, anchor, layout)
+    channels = int(kernel.schedule.get(epilogue).writes[0].source.ty.shape[-1])
+    loops = _tile(kernel, anchor, layout)
+    outer, shared = _order(kernel, loops, stationary=stationary)
+    kernel.schedule.reverse_compute_at(epilogue, outer[-1], preserve_unit_loops=True)
+    ragged_rows = kernel.extent(loops.row_outer) * layout.tile.rows != _row_extent(kernel, anchor, layout)
+    ragged_channels = vectorise_epilogue(kernel, epilogue, len(outer), layout.tile.lanes, channels)
+    for block in packing:
+        schedule_injective(kernel, block)
+    if stage is not None:
+        _place_input_stage(kernel, stage, shared)
+    if ragged_rows:
+        kernel.partition(loops.row_outer)
+    if ragged_channels and loops.channel_outer in outer:
+        kernel.partition(loops.channel_outer)
+    _finish_tile(kernel, anchor, loops)
+
+
+def _row_extent(kernel: KernelSchedule, anchor: Block, layout: AnchorLayout) -> int:
+    return int(kernel.schedule.get(anchor).writes[0].source.ty.shape[layout.row_axis])
+
+
+def _weights_outlast_input(kernel: KernelSchedule, anchor: Block, layout: AnchorLayout) -> bool:
+    """Whether to keep a block of weights in the cache and stream the input past it, rather than the reverse."""
+    data, weights = (region.source for region in kernel.schedule.get(anchor).reads[-2:])
+    weight_bytes = elements_of(weights) * bytes_of(weights)
+    data_bytes = elements_of(data) * bytes_of(data)
+    return bool(weight_bytes > data_bytes)
+
+
+def _tile(kernel: KernelSchedule, anchor: Block, layout: AnchorLayout) -> _TiledLoops:
+    schedule, tile = kernel.schedule, layout.tile
+    spatial, reduction = kernel.loops(anchor)
+    channel_outer, vector, lane = schedule.split(spatial[-1], [None, tile.vectors, tile.lanes])
+    row_outer, row = schedule.split(spatial[layout.row_axis], [None, tile.rows])
+    rest = [(axis, loop) for axis, loop in enumerate(spatial[:-1]) if axis != layout.row_axis]
+    return _TiledLoops(
+        batch=[loop for axis, loop in rest if axis < layout.batch_axes],
+        others=[loop for axis, loop in rest if axis >= layout.batch_axes],
+        row_outer=row_outer,
+        row=row,
+        channel_outer=channel_outer,
+        vector=vector,
+        lane=lane,
+        reduction=_merge_short_reduction(kernel, reduction),
+    )
+
+
+def _merge_short_reduction(kernel: KernelSchedule, reduction: list[Loop]) -> list[Loop]:
+    """One loop for the last window axis and the channels where the channels are few, as in a first layer."""
+    if len(reduction) < 2 or kernel.extent(reduction[-1]) > _SHORT_REDUCTION:
+        return reduction
+    return [*reduction[:-2], kernel.schedule.fuse(reduction[-2], reduction[-1])]
+
+
+def _order(kernel: KernelSchedule, loops: _TiledLoops, *, stationary: bool) -> tuple[list[Loop], Loop | None]:
+    """Order the loops; gives those around a tile, and the one inside which a piece of the input serves many tiles."""
+    schedule = kernel.schedule
+    inner = [*loops.reduction, loops.row, loops.vector, loops.lane]
+    if stationary or not loops.others:
+        shared_loops, tile_loops = [*loops.batch, loops.channel_outer], [*loops.others, loops.row_outer]
+        schedule.reorder(*shared_loops, *tile_loops, *inner)
+        return [*kernel.parallel(shared_loops), *tile_loops], None
+    shared_loops = [*loops.batch, *loops.others]
+    schedule.reorder(*shared_loops, loops.channel_outer, loops.row_outer, *inner)
+    shared = kernel.parallel(shared_loops)
+    return [*shared, loops.channel_outer, loops.row_outer], shared[-1]
+
+
+def _place_input_stage(kernel: KernelSchedule, stage: Block, shared: Loop | None) -> None:
+    if shared is None or kernel.is_output(stage):
+        schedule_injective(kernel, stage)
+        return
+    kernel.schedule.compute_at(stage, shared)
+    schedule_injective(kernel, stage, inside=shared)
+
+
+def _finish_tile(kernel: KernelSchedule, anchor: Block, loops: _TiledLoops) -> None:
+    for loop in (loops.row, loops.vector):
+        kernel.unroll(loop)
+    kernel.vectorise(loops.lane)
+    start = kernel.schedule.decompose_reduction(anchor, loops.reduction[0])
+    row, vector, lane = list(kernel.schedule.get_loops(start))[-3:]
+    kernel.vectorise(lane)
+    kernel.unroll(vector)
+    kernel.unroll(row)

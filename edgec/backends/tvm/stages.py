@@ -1,0 +1,73 @@
+"""What the computations of anchors tell their schedules: the role of each TE stage, as attributes of its block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edgec.backends.tvm.kernel_graph import ConvolutionTile
+
+_PREFIX = "edgec."
+
+
+class Role(StrEnum):
+    """The part that a TE stage plays in a kernel.
+
+    DENSE: sums over input channels; weights are packed in blocks of output channels.
+    WINDOWED: sums within a channel (depthwise convolution).
+    PADDING: copy of the input with a border, or otherwise arranged, that the anchor reads.
+    PACKING: weights that are computed at run time, arranged in blocks of output channels.
+    """
+
+    DENSE = "dense"
+    WINDOWED = "windowed"
+    PADDING = "padding"
+    PACKING = "packing"
+
+
+@dataclass(frozen=True)
+class AnchorLayout:
+    """How an anchor's loops are to be tiled.
+
+    Attributes:
+        tile: the register tile.
+        row_axis: output axis that the tile's rows run along.
+        batch_axes: leading output axes that stay outermost, as the right side or the input depends on them.
+    """
+
+    tile: ConvolutionTile
+    row_axis: int
+    batch_axes: int
+
+    def attributes(self, role: Role) -> dict[str, str | int]:
+        """As attributes of a TE stage."""
+        return {
+            _PREFIX + "role": str(role),
+            _PREFIX + "rows": self.tile.rows,
+            _PREFIX + "vectors": self.tile.vectors,
+            _PREFIX + "lanes": self.tile.lanes,
+            _PREFIX + "row_axis": self.row_axis,
+            _PREFIX + "batch_axes": self.batch_axes,
+        }
+
+    @classmethod
+    def of(cls, annotations: Mapping[str, object]) -> AnchorLayout:
+        """Read back from the annotations of a block."""
+
+        def number(key: str) -> int:
+            return int(str(annotations[_PREFIX + key]))
+
+        tile = ConvolutionTile(number("rows"), number("vectors"), number("lanes"))
+        return cls(tile, number("row_axis"), number("batch_axes"))
+
+
+def role_attributes(role: Role) -> dict[str, str | int]:
+    """The attributes of a stage that is not an anchor."""
+    return {_PREFIX + "role": str(role)}
+
+
+def role_of(annotations: Mapping[str, object]) -> Role | None:
+    """The role that a block's annotations declare, if any."""
+    declared = annotations.get(_PREFIX + "role")
+    return None if declared is None else Role(str(declared))
