@@ -153,13 +153,20 @@ def write_inputs(path: Path, interface: Interface, sample: Sample) -> None:
     path.write_bytes(b"".join(parts))
 
 
-def launch(command: Sequence[str], *, timeout_seconds: float, environment: Mapping[str, str] | None = None) -> str:
+def launch(
+    command: Sequence[str],
+    *,
+    timeout_seconds: float,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> str:
     """Run a command to its end and give back what it printed.
 
     Args:
         command: program and arguments.
         timeout_seconds: limit of wall time.
         environment: the process's whole environment; this process's own if left out.
+        folder: where the process runs; this process's own working folder if left out.
 
     Raises:
         EdgecError: EC0651 for a signal or a status other than 0, EC0652 at the time limit.
@@ -171,6 +178,7 @@ def launch(command: Sequence[str], *, timeout_seconds: float, environment: Mappi
             timeout=timeout_seconds,
             check=False,
             env=environment,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as fault:

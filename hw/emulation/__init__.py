@@ -1,0 +1,1 @@
+"""Sources of what runs inside an emulator."""

@@ -1,0 +1,46 @@
+"""A small artefact with a runner that obeys the protocol, for this machine and for an emulated one."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgec.core.interface import Interface
+from edgec.core.tensor import TensorSpec
+from edgec.measure.running import Sample
+
+SOURCE = Path(__file__).with_name("runner.c")
+
+
+def _interface(emulator: tuple[str, ...] = ()) -> Interface:
+    spec = TensorSpec(name="x", dtype="float32", shape=(1, 64))
+    twice = TensorSpec(name="y", dtype="float32", shape=(1, 64))
+    return Interface(symbol="tiny", inputs=(spec,), outputs=(twice,), runner="bin/tiny-run", emulator=emulator)
+
+
+def _build(folder: Path, triple: str) -> Path:
+    (folder / "bin").mkdir()
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", triple, "-O2", "-static", str(SOURCE)]
+    subprocess.run([*command, "-o", str(folder / "bin" / "tiny-run")], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def native_artifact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Interface]:
+    return _build(tmp_path_factory.mktemp("native"), f"{platform.machine()}-linux-musl"), _interface()
+
+
+@pytest.fixture(scope="session")
+def emulated_artifact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Interface]:
+    emulator = ("qemu-aarch64", "-cpu", "cortex-a72")
+    return _build(tmp_path_factory.mktemp("emulated"), "aarch64-linux-musl"), _interface(emulator)
+
+
+@pytest.fixture
+def sample() -> Sample:
+    return {"x": np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 64)}

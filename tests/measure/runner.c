@@ -1,0 +1,65 @@
+/* A runner that obeys the protocol of artefacts: the output is twice the input, in two kernel calls. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ELEMENTS = 64 };
+
+static long long now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+__attribute__((noinline)) static void kernel_add(const volatile float *in, volatile float *out) {
+  for (int i = 0; i < ELEMENTS; ++i) out[i] = in[i] + in[i];
+}
+
+__attribute__((noinline)) static void kernel_copy(const volatile float *in, volatile float *out) {
+  for (int i = 0; i < ELEMENTS; ++i) out[i] = in[i];
+}
+
+static long long step_nanoseconds[2];
+
+__attribute__((noinline)) int tiny_run(const float *in, float *out) {
+  static float between[ELEMENTS];
+  long long start = now();
+  kernel_add(in, between);
+  long long middle = now();
+  kernel_copy(between, out);
+  step_nanoseconds[0] = middle - start;
+  step_nanoseconds[1] = now() - middle;
+  return 0;
+}
+
+int main(int count, char **arguments) {
+  static float in[ELEMENTS], out[ELEMENTS];
+  int warmup = 0, iterations = 1;
+  FILE *trace = NULL;
+  for (int i = 3; i + 1 < count; i += 2) {
+    if (!strcmp(arguments[i], "--warmup")) warmup = atoi(arguments[i + 1]);
+    if (!strcmp(arguments[i], "--iterations")) iterations = atoi(arguments[i + 1]);
+    if (!strcmp(arguments[i], "--trace")) trace = fopen(arguments[i + 1], "w");
+  }
+  FILE *file = fopen(arguments[1], "rb");
+  if (fread(in, 1, sizeof in, file) != sizeof in) return 2;
+  fclose(file);
+  if (getenv("RUNNER_FAULT") != NULL && !strcmp(getenv("RUNNER_FAULT"), "illegal")) raise(SIGILL);
+  if (getenv("RUNNER_FAULT") != NULL && !strcmp(getenv("RUNNER_FAULT"), "hang")) for (;;) now();
+  for (int i = 0; i < warmup + iterations; ++i) {
+    long long start = now();
+    tiny_run(in, out);
+    long long taken = now() - start;
+    if (i < warmup) continue;
+    printf("{\"iteration\": %d, \"nanoseconds\": %lld}\n", i - warmup, taken);
+    for (int step = 0; trace != NULL && step < 2; ++step)
+      fprintf(trace, "{\"step\": %d, \"nanoseconds\": %lld}\n", step, step_nanoseconds[step]);
+  }
+  if (trace != NULL) fclose(trace);
+  file = fopen(arguments[2], "wb");
+  fwrite(out, 1, getenv("RUNNER_FAULT") != NULL && !strcmp(getenv("RUNNER_FAULT"), "short") ? 4 : sizeof out, file);
+  fclose(file);
+  return 0;
+}
