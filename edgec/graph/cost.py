@@ -114,20 +114,26 @@ def _with_batch_of_one(model: ir.Model) -> ir.Model:
     if not any(dimension.axis == 0 for dimension in open_dimensions(model)):
         return model
     copy = model.clone()
-    for value in model_inputs(copy):
+    batches = {dimension.symbol for dimension in open_dimensions(model) if dimension.axis == 0 and dimension.symbol}
+    inputs = model_inputs(copy)
+    for value in inputs:
         if value.shape:
             first, *others = value.shape
             value.shape = ir.Shape([first if isinstance(first, int) else 1, *others])
-    for graph in copy.graphs():
-        for node in graph:
-            for output in node.outputs:
-                output.shape = None
+    for value in (*inputs, *(output for graph in copy.graphs() for node in graph for output in node.outputs)):
+        if value.shape is not None:
+            # What the file recorded for inner values is kept: inference alone may not find it again.
+            value.shape = ir.Shape([1 if _symbol(extent) in batches else extent for extent in value.shape])
     try:
         infer_shapes(copy)
     except EdgecError:
         # The batch is tied to another extent; what can be told with it open is told.
         return model
     return copy
+
+
+def _symbol(extent: int | ir.SymbolicDim) -> str:
+    return "" if isinstance(extent, int) else str(extent.value or "")
 
 
 def _constants(graph: ir.Graph) -> Iterator[ir.TensorProtocol]:

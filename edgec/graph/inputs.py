@@ -21,7 +21,7 @@ _SHARE_OF_CONSTANTS = 0.2
 """Share of the indices that are set to a constant that the graph looks for, such as the index of padding."""
 
 
-def sample_inputs(model: ir.Model, count: int, seed: int) -> list[Sample]:
+def sample_inputs(model: ir.Model, count: int, seed: int, *, batch: int | None = None) -> list[Sample]:
     """Make up sets of inputs.
 
     Floats are standard normal. Booleans are both. Integers are drawn from what their use in the graph admits: indices
@@ -31,12 +31,13 @@ def sample_inputs(model: ir.Model, count: int, seed: int) -> list[Sample]:
     Args:
         model: all inputs must have a static shape and a numeric type.
         count: number of samples.
+        batch: extent of open first axes; None leaves them open, which is an error.
         seed: equal seeds give equal samples for equal inputs; a sample does not depend on `count`.
 
     Raises:
         EdgecError: EC0209 where the shape or type of an input is open, or its size is beyond 1 GiB.
     """
-    specs = [_spec(value) for value in model_inputs(model)]
+    specs = [_spec(value, batch) for value in model_inputs(model)]
     total = sum(int(np.prod(shape, dtype=np.float64)) * dtype.itemsize for _, shape, dtype, _ in specs)
     if total > LARGEST_BYTES:
         what = f"the inputs of the model take {total / 2**30:.1f} GiB"
@@ -50,9 +51,9 @@ def sample_inputs(model: ir.Model, count: int, seed: int) -> list[Sample]:
     ]
 
 
-def _spec(value: ir.Value) -> tuple[str, tuple[int, ...], np.dtype, InputRange]:
+def _spec(value: ir.Value, batch: int | None) -> tuple[str, tuple[int, ...], np.dtype, InputRange]:
     name = str(value.name)
-    shape = static_shape(value)
+    shape = _shape(value, batch)
     if shape is None:
         open_axes = "of unknown rank" if value.shape is None else str(value.shape)
         hint = f"fix it with --shape {name}=…, or give data with --data"
@@ -61,6 +62,13 @@ def _spec(value: ir.Value) -> tuple[str, tuple[int, ...], np.dtype, InputRange]:
         hint = "give data with --data"
         raise EdgecError(INPUTS_UNKNOWN, f"the input `{name}` has no numeric type", where=name, hint=hint)
     return name, shape, np.dtype(value.dtype.numpy()), range_of(value)
+
+
+def _shape(value: ir.Value, batch: int | None) -> tuple[int, ...] | None:
+    if batch is None or not value.shape or isinstance(value.shape[0], int):
+        return static_shape(value)
+    others = [extent for extent in value.shape[1:] if isinstance(extent, int)]
+    return (batch, *others) if len(others) == len(value.shape) - 1 else None
 
 
 def _draw(
