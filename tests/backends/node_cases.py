@@ -1,0 +1,116 @@
+"""The node cases of the ONNX package, prepared as the exact recipe would: static shapes, constant inputs folded."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from edgec.backends.plan import Fallback
+from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.kernel_graph import KernelGraph
+from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
+
+CORE = CoreDescription(
+    float_lanes=8, vector_registers=16, dot_product="none", l1_data_bytes=32768, l2_bytes=1 << 20
+)
+_COMPUTED = "is computed at run time"
+
+
+@dataclass
+class NodeCase:
+    """One case of the ONNX package.
+
+    Attributes:
+        name: what the ONNX package calls it.
+        model: the model with static shapes.
+        inputs: by name; constants are not among them.
+        outputs: what the model must give.
+        relative, absolute: the tolerance of the ONNX package.
+    """
+
+    name: str
+    model: onnx.ModelProto
+    inputs: dict[str, np.ndarray]
+    outputs: list[np.ndarray]
+    relative: float
+    absolute: float
+
+
+def load_node_cases(prefixes: Sequence[str] = ("test_",)) -> list[NodeCase]:
+    """The cases whose name begins with one of some prefixes, without those of sequences and optional values."""
+    from onnx.backend.test.loader import load_model_tests
+
+    cases = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for case in load_model_tests(kind="node"):
+            if not case.name.startswith(tuple(prefixes)) or case.model is None or not case.data_sets:
+                continue
+            inputs, outputs = case.data_sets[0]
+            names = [entry.name for entry in case.model.graph.input]
+            if len(names) != len(inputs):
+                continue
+            feeds = {name: _array(value) for name, value in zip(names, inputs, strict=True)}
+            cases.append(NodeCase(case.name, case.model, feeds, [_array(x) for x in outputs], case.rtol, case.atol))
+    return cases
+
+
+def _array(value: Any) -> Any:
+    """An input or output; the package gives some of them as tensors in the ONNX format."""
+    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+
+def with_constants(case: NodeCase, names: Sequence[str]) -> NodeCase:
+    """The case with some of its inputs as constants of the model."""
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    kept = [entry for entry in model.graph.input if entry.name not in names]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(case.inputs[name], name) for name in names)
+    inputs = {name: value for name, value in case.inputs.items() if name not in names}
+    return NodeCase(case.name, model, inputs, case.outputs, case.relative, case.absolute)
+
+
+def with_folded_constants(case: NodeCase) -> NodeCase:
+    """The case with every node computed at compile time that can be."""
+    from onnxscript import optimizer
+
+    model = ir.from_proto(onnx.shape_inference.infer_shapes(case.model, data_prop=True))
+    optimizer.optimize_ir(model, onnx_shape_inference=True)
+    folded = ir.to_proto(model)
+    return NodeCase(case.name, folded, case.inputs, case.outputs, case.relative, case.absolute)
+
+
+def lowered(case: NodeCase) -> tuple[NodeCase, KernelGraph | tuple[Fallback, ...]]:
+    """The kernel graph of a case, or why there is none.
+
+    Where the case computes what must be known at compile time, its small inputs become constants, as they are in
+    exported networks.
+    """
+    problems = _problems(case)
+    if any(_COMPUTED in problem.reason or "data" in problem.reason for problem in problems):
+        changeable = [
+            name
+            for position, name in enumerate(case.inputs)
+            if isinstance(case.inputs[name], np.ndarray) and (position > 0 or len(case.inputs) == 1)
+        ]
+        for fixed in ([], changeable, list(case.inputs)):
+            tried = with_folded_constants(with_constants(case, fixed))
+            again = _problems(tried)
+            if not again:
+                case, problems = tried, again
+                break
+    if problems:
+        return case, problems
+    return case, lower_graph(ir.from_proto(case.model), CORE, "case")
+
+
+def _problems(case: NodeCase) -> tuple[Fallback, ...]:
+    return unsupported_nodes(ir.from_proto(case.model), CORE)
