@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from edgec.core.codes.model import MODEL_DAMAGED, MODEL_NOT_READABLE, NOT_ONNX
 from edgec.core.errors import EdgecError
+from edgec.graph.contractions import check_contractions
 from edgec.graph.shapes import infer_shapes
 from edgec.graph.structure import check_structure, graphs_of, tensors_of
 from edgec.graph.weights import WeightFiles, map_file, mapped_tensor
@@ -84,14 +85,11 @@ def load_model(path: Path) -> LoadedModel:
     content = _map_model(path)
     proto = _parse(content, path)
     files = WeightFiles(path, content)
-    try:
-        check_structure(proto)
-        model = _to_ir(proto, files)
-        _inline_and_sort(model)
-    except UnicodeDecodeError as error:
-        what = f"a name in the model is not text: {error.reason}"
-        raise EdgecError(MODEL_DAMAGED, what, where=str(path), hint=_EXPORT_AGAIN) from error
+    check_structure(proto)
+    model = _to_ir(proto, files)
+    _inline_and_sort(model)
     infer_shapes(model)
+    check_contractions(model)
     return LoadedModel(model, identifier(path.stem), _sha256(path, files.external_paths), path)
 
 

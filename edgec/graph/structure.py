@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import onnx
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from edgec.core.codes.model import MODEL_DAMAGED, MODEL_FEATURE, MODEL_VERSION, NOT_ONNX
 from edgec.core.errors import EdgecError
@@ -29,6 +31,7 @@ def check_structure(model: onnx.ModelProto) -> None:
     Raises:
         EdgecError: EC0202, EC0203, EC0205 or EC0206.
     """
+    _check_text(model)
     opsets = _check_versions(model)
     functions = {(function.domain, function.name) for function in model.functions}
     checker = _GraphChecker(opsets, functions)
@@ -44,6 +47,19 @@ def check_structure(model: onnx.ModelProto) -> None:
         count = len(checker.unsupported)
         what = checker.unsupported[0] + (f" (and {count - 1} more)" if count > 1 else "")
         raise EdgecError(MODEL_FEATURE, what, hint=hint, details=tuple(checker.unsupported))
+
+
+def _check_text(message: Message) -> None:
+    """Check that every name is text: the parser hands out bytes where it is not UTF-8."""
+    for descriptor, value in message.ListFields():
+        if descriptor.type == FieldDescriptor.TYPE_MESSAGE:
+            for child in [value] if isinstance(value, Message) else value:
+                _check_text(child)
+        elif descriptor.type == FieldDescriptor.TYPE_STRING:
+            for text in [value] if isinstance(value, str | bytes) else value:
+                if isinstance(text, bytes):
+                    what = f"the {descriptor.name} {text[:40]!r} is not text in UTF-8"
+                    raise EdgecError(MODEL_DAMAGED, what, hint=_EXPORT_AGAIN)
 
 
 def _check_versions(model: onnx.ModelProto) -> dict[str, int]:
