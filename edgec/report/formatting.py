@@ -72,6 +72,11 @@ def signed_percent(change: float) -> str:
     return f"{change * 100:+.1f} %".replace("-", "−")
 
 
+def signed(cell: str) -> str:
+    """A printed change with a `+` where it grew."""
+    return cell if cell in {"", "0"} or cell.startswith("−") else f"+{cell}"
+
+
 def change_of(before: float, after: float) -> str:
     """The relative change from one number to another; `=` for none, `new` where the first is zero."""
     if before == after:
@@ -132,21 +137,21 @@ class Column:
 
 def count_column(values: Sequence[float]) -> Column:
     """Counts in the largest prefix that suits the total."""
-    total = math.fsum(values)
-    factor, unit = next((row for row in _DECIMAL_PREFIXES if total >= 10 * row[0]), (1, ""))
+    largest = _largest(values)
+    factor, unit = next((row for row in _DECIMAL_PREFIXES if largest >= 10 * row[0]), (1, ""))
     return _column(values, factor, unit, decimals=2 if factor > 1 else 0)
 
 
 def size_column(values: Sequence[float]) -> Column:
     """Bytes in the largest unit that suits the total."""
-    total = math.fsum(values)
-    factor, unit = next((row for row in _BINARY_UNITS if total >= 10 * row[0]), (1, "B"))
+    largest = _largest(values)
+    factor, unit = next((row for row in _BINARY_UNITS if largest >= 10 * row[0]), (1, "B"))
     return _column(values, factor, unit, decimals=2 if factor > 1 else 0)
 
 
 def milliseconds_column(values: Sequence[float]) -> Column:
     """Milliseconds, or microseconds if the total is below one millisecond."""
-    if abs(math.fsum(values)) < 1:
+    if _largest(values) < 1:
         return _column(values, 0.001, "µs", decimals=2)
     return _column(values, 1, "ms", decimals=3)
 
@@ -155,6 +160,11 @@ def share_column(values: Sequence[float]) -> Column:
     """Each value's percentage of their sum."""
     total = math.fsum(values)
     return _column(values, total / 100 if total else 1, "%", decimals=1)
+
+
+def _largest(values: Sequence[float]) -> float:
+    """The total, or the largest value where changes cancel each other."""
+    return max([abs(math.fsum(values)), *map(abs, values)])
 
 
 def _column(values: Sequence[float], factor: float, unit: str, *, decimals: int) -> Column:

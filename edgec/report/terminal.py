@@ -44,7 +44,7 @@ class TerminalReport:
         yield _header(report)
         yield _section("Totals of one inference", _metrics(report))
         if report.assumptions:
-            yield _section("Assumptions", _bullets(map(formatting.printable, report.assumptions)))
+            yield _section("Assumptions", bullets(report.assumptions))
         yield _section("Passes", _passes(report, wide=wide))
         skipped = content.skipped_rows(report)
         if skipped:
@@ -79,6 +79,14 @@ def plain_table(*headings: str, numbers: frozenset[int] = frozenset(), long: fro
     return table
 
 
+def bullets(lines: Iterable[str]) -> RenderableType:
+    """A list whose long lines hang."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    for line in lines:
+        grid.add_row("-", Text(formatting.printable(line)))
+    return grid
+
+
 def bar(share: float, cells: int = BAR_CELLS) -> Text:
     """A bar of `cells` characters, filled to `share` in eighths of a character."""
     eighths = round(max(0.0, min(1.0, share)) * cells * 8)
@@ -93,10 +101,6 @@ def mode_text(mode: Mode) -> Text:
 
 def _section(title: str, body: RenderableType) -> RenderableType:
     return Group(header_line(title), Padding(body, (0, 0, 1, 2), expand=False))
-
-
-def _bullets(lines: Iterable[str]) -> RenderableType:
-    return Group(*(Text(f"- {line}") for line in lines))
 
 
 def _header(report: Report) -> RenderableType:
