@@ -1,0 +1,144 @@
+"""The TVM backend: from a model and a target to the plan of a self-contained C artefact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from edgec.backends.plan import Backend, BuildPlan, Fallback, MemoryUse, PlannedLayer
+from edgec.backends.tvm.code_generation import Kernel, groups_in_order, make_kernels
+from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.driver import Program, write_driver
+from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup, fuse
+from edgec.backends.tvm.kernel_graph import KernelGraph, Value
+from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
+from edgec.backends.tvm.machine_code import compile_kernels
+from edgec.backends.tvm.memory import MemoryPlan, plan_memory
+from edgec.backends.tvm.packaging import package
+from edgec.core.interface import Interface
+from edgec.core.progress import Progress
+from edgec.core.target import Target
+from edgec.core.tensor import TensorSpec
+
+
+class TvmBackend(Backend):
+    """CPUs, by TensorIR and LLVM."""
+
+    name: ClassVar[str] = "tvm"
+    prerequisites: ClassVar[tuple[str, ...]] = ("lower-recurrent", "lower-functions")
+
+    def unsupported(self, model: ir.Model, target: Target) -> tuple[Fallback, ...]:
+        """Every node that cannot be lowered."""
+        return unsupported_nodes(model, CoreDescription.of(target))
+
+    def plan(self, model: ir.Model, target: Target, *, name: str, threads: int, progress: Progress) -> BuildPlan:
+        """Lower the model, compile its kernels, and lay out its artefact.
+
+        Raises:
+            EdgecError: EC0401 with every unsupported node in `details`.
+        """
+        progress.start("lower the graph")
+        graph = lower_graph(model, CoreDescription.of(target), name)
+        return plan_graph(graph, target, threads=threads, progress=progress)
+
+
+def plan_graph(graph: KernelGraph, target: Target, *, threads: int, progress: Progress) -> BuildPlan:
+    """The build plan of a kernel graph."""
+    from edgec.backends.tvm.schedules.rules import schedule
+
+    symbol = c_name(graph.name)
+    block = fuse(graph.main)
+    groups = groups_in_order(block)
+    progress.start("schedule kernels", total=len(groups))
+    kernels = make_kernels(groups, symbol, CoreDescription.of(target), threads, schedule, progress.advance)
+    distinct = {kernel.symbol: kernel.function for kernel in kernels.values()}
+    progress.start(f"compile {len(distinct)} kernels")
+    code = compile_kernels(list(distinct.items()), target.compiler)
+    scratch = {
+        group: code.scratch_bytes[kernel.symbol]
+        for group, kernel in kernels.items()
+        if kernel.symbol in code.scratch_bytes
+    }
+    memory = plan_memory(block, scratch)
+    inputs, outputs = _specs(graph.main.parameters), _specs(graph.main.results)
+    program = Program(symbol, block, kernels, memory, inputs, outputs)
+    driver = write_driver(program)
+    weights = memory.constants.contents
+    made = package(symbol, driver, code.contents, weights, target, threads)
+    emulator = target.emulator
+    return BuildPlan(
+        files=made.files,
+        commands=made.commands,
+        tools=made.tools,
+        discard=made.discard,
+        interface=Interface(
+            symbol=symbol,
+            inputs=inputs,
+            outputs=outputs,
+            runner=made.runner,
+            emulator=(emulator.executable, *emulator.arguments) if emulator else (),
+        ),
+        layers=tuple(_layers(block, 1)),
+        fallbacks=tuple(_fallbacks(kernels)),
+        memory=_memory_use(block, memory, scratch),
+    )
+
+
+def c_name(name: str) -> str:
+    """A C identifier that resembles a name."""
+    words = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+    return words if words[:1].isalpha() else f"model_{words}".rstrip("_")
+
+
+def _specs(values: tuple[Value, ...]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(name=value.name, dtype=value.dtype, shape=value.shape) for value in values)
+
+
+def _layers(block: FusedBlock, calls: int) -> Iterator[PlannedLayer]:
+    """One layer a kernel call in the order of the driver's text, which is the order of its steps."""
+    for step in block.steps:
+        match step:
+            case KernelGroup():
+                yield _layer(step, calls)
+            case FusedConditional():
+                yield from _layers(step.then_block, calls)
+                yield from _layers(step.else_block, calls)
+            case FusedRepeat():
+                yield from _layers(step.body, calls * step.source.trips)
+            case _:
+                pass
+
+
+def _layer(group: KernelGroup, calls: int) -> PlannedLayer:
+    return PlannedLayer(
+        name=group.anchor.node,
+        op=group.anchor.op,
+        nodes=tuple(dict.fromkeys(operation.node for operation in group.operations)),
+        macs=calls * sum(operation.macs for operation in group.operations),
+        bytes=calls * sum(value.size_bytes for value in (*group.inputs, *group.outputs)),
+        calls=calls,
+    )
+
+
+def _fallbacks(kernels: Mapping[KernelGroup, Kernel]) -> Iterator[Fallback]:
+    for group, kernel in kernels.items():
+        if kernel.fallback_reason is not None:
+            yield Fallback(
+                node=group.anchor.node,
+                reason=kernel.fallback_reason,
+                hint="the result is right but slow; report the operator and its shapes",
+            )
+
+
+def _memory_use(block: FusedBlock, memory: MemoryPlan, scratch: Mapping[KernelGroup, int]) -> MemoryUse:
+    """Scratch areas share the arena; what they add to its size is counted as theirs."""
+    activations = plan_memory(block, {}).arena_bytes if scratch else memory.arena_bytes
+    activations = min(activations, memory.arena_bytes)
+    return MemoryUse(
+        weights_bytes=len(memory.constants.contents),
+        activations_bytes=activations,
+        scratch_bytes=memory.arena_bytes - activations,
+    )

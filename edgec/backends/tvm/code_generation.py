@@ -1,0 +1,123 @@
+"""From kernel groups to scheduled kernels: one PrimFunc a group, equal ones shared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup
+from edgec.backends.tvm.kernel_graph import ConvolutionTile, Value
+
+_LONGEST_NAME = 48
+
+
+class Scheduled(Protocol):
+    """A scheduled PrimFunc, and why it is slow if it is."""
+
+    @property
+    def function(self) -> Any: ...  # noqa: ANN401  TVM ships no types
+
+    @property
+    def fallback_reason(self) -> str | None: ...
+
+
+Scheduler = Callable[[Any, KernelGroup, CoreDescription, int], Scheduled]
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A C function.
+
+    Attributes:
+        symbol: its name, unique in a program that links several models.
+        function: scheduled PrimFunc; its parameters are the group's inputs, then its outputs.
+        fallback_reason: why it has no schedule of its own and runs slowly; None if it has one.
+    """
+
+    symbol: str
+    function: Any
+    fallback_reason: str | None
+
+
+def groups_in_order(block: FusedBlock) -> list[KernelGroup]:
+    """Every kernel call of a block and the blocks in it, in the order of the text."""
+    found: list[KernelGroup] = []
+    for step in block.steps:
+        match step:
+            case KernelGroup():
+                found.append(step)
+            case FusedConditional():
+                found += groups_in_order(step.then_block) + groups_in_order(step.else_block)
+            case FusedRepeat():
+                found += groups_in_order(step.body)
+    return found
+
+
+def make_kernels(
+    groups: Sequence[KernelGroup],
+    name: str,
+    core: CoreDescription,
+    threads: int,
+    schedule: Scheduler,
+    advance: Callable[[], None],
+) -> dict[KernelGroup, Kernel]:
+    """The kernel of each group; groups that compute the same on the same shapes share one.
+
+    Args:
+        groups: in order of execution, which is the order of the names.
+        name: prefix of the symbols.
+        core: the core to schedule for.
+        threads: tasks that a kernel may be split into.
+        schedule: turns a naive PrimFunc into a fast one.
+        advance: called once a group.
+    """
+    from tvm_ffi import StructuralKey
+
+    known: dict[tuple[Any, ConvolutionTile | None], Kernel] = {}
+    taken: set[str] = set()
+    kernels: dict[KernelGroup, Kernel] = {}
+    for group in groups:
+        function = primitive_function(group)
+        key = (StructuralKey(function), group.anchor.tile)
+        if key not in known:
+            scheduled = schedule(function, group, core, threads)
+            known[key] = Kernel(_symbol(name, group, taken), scheduled.function, scheduled.fallback_reason)
+        kernels[group] = known[key]
+        advance()
+    return kernels
+
+
+def primitive_function(group: KernelGroup) -> Any:  # noqa: ANN401  TVM ships no types
+    """The unscheduled PrimFunc of a group: its inputs and then its outputs as buffers, row-major."""
+    from tvm import te
+
+    placeholders = [te.placeholder(value.shape, value.dtype, f"input_{i}") for i, value in enumerate(group.inputs)]
+    tensors: dict[Value, Any] = dict(zip(group.inputs, placeholders, strict=True))
+    for operation in group.operations:
+        results = operation.compute([tensors[value] for value in operation.inputs])
+        tensors.update(zip(operation.outputs, results, strict=True))
+    outputs: list[Any] = []
+    for value in group.outputs:
+        tensor = tensors[value]
+        taken = any(tensor.same_as(other) for other in (*placeholders, *outputs))
+        outputs.append(_copy(tensor) if taken else tensor)
+    return te.create_prim_func([*placeholders, *outputs])
+
+
+def _copy(tensor: Any) -> Any:  # noqa: ANN401
+    from tvm import te
+
+    return te.compute(tensor.shape, lambda *indices: tensor(*indices), "copy")
+
+
+def _symbol(name: str, group: KernelGroup, taken: set[str]) -> str:
+    words = re.sub(r"[^A-Za-z0-9]+", "_", group.anchor.node or group.anchor.op).strip("_").lower()
+    base = f"{name}_kernel_{words[-_LONGEST_NAME:].strip('_') or 'step'}"
+    symbol, number = base, 2
+    while symbol in taken:
+        symbol, number = f"{base}_{number}", number + 1
+    taken.add(symbol)
+    return symbol

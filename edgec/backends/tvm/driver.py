@@ -1,0 +1,360 @@
+"""The C driver: one readable function that calls the kernels in order, and its header."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgec.backends.tvm.constants import ALIGNMENT
+from edgec.backends.tvm.code_generation import Kernel, groups_in_order
+from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup
+from edgec.backends.tvm.kernel_graph import Value, View
+from edgec.backends.tvm.memory import Copy, LoopSlice, MemoryPlan, Region
+from edgec.core.tensor import TensorSpec
+
+
+_SLACK = ALIGNMENT  # the driver rounds the caller's workspace up to a cache line
+
+
+@dataclass(frozen=True)
+class DriverSource:
+    """The text of `NAME.h` and `NAME.c`."""
+
+    header: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """What the driver is written from.
+
+    Attributes:
+        symbol: prefix of the C names.
+        block: the outermost block.
+        kernels: the C function of each group.
+        plan: where the values lie.
+        inputs: in the order of the interface.
+        outputs: in the order of the interface.
+    """
+
+    symbol: str
+    block: FusedBlock
+    kernels: Mapping[KernelGroup, Kernel]
+    plan: MemoryPlan
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @property
+    def workspace_bytes(self) -> int:
+        """What the caller must hand over at run time."""
+        return self.plan.arena_bytes + _SLACK if self.plan.arena_bytes else 0
+
+
+def write_driver(program: Program) -> DriverSource:
+    """Write the driver and its header; equal programs give equal text."""
+    body = _Body(program)
+    body.outermost()
+    return DriverSource(_header(program), _source(program, body))
+
+
+class _Body:
+    """The statements of `NAME_run_traced`."""
+
+    def __init__(self, program: Program) -> None:
+        self.lines: list[str] = []
+        self.used: set[str] = set()
+        self._program = program
+        self._plan = program.plan
+        self._depth = 1
+        self._loops = 0
+        self._steps = {group: number for number, group in enumerate(groups_in_order(program.block))}
+
+    def outermost(self) -> None:
+        self._block(self._program.block)
+        for index, value in self._plan.output_copies.items():
+            self.used.add(f"output_{index}")
+            self._line(f"memcpy(output_{index}, {self._at(value)}, {value.size_bytes}u);")
+
+    def _line(self, text: str) -> None:
+        self.lines.append("    " * self._depth + text)
+
+    def _block(self, block: FusedBlock) -> None:
+        for step in block.steps:
+            match step:
+                case KernelGroup():
+                    self._kernel(step)
+                case FusedConditional():
+                    self._conditional(step)
+                case FusedRepeat():
+                    self._repeat(step)
+                case View():
+                    pass
+
+    def _kernel(self, group: KernelGroup) -> None:
+        arguments = [self._at(value) for value in (*group.inputs, *group.outputs)]
+        if group in self._plan.scratch:
+            self.used.add("arena")
+            arguments.append(f"arena + {self._plan.scratch[group]}")
+        nodes = ", ".join(dict.fromkeys(operation.node for operation in group.operations))
+        self._line(f"/* {_comment(nodes)} */")
+        self._line(f"STEP({self._steps[group]}, {self._program.kernels[group].symbol}({', '.join(arguments)}));")
+
+    def _conditional(self, step: FusedConditional) -> None:
+        self._line(f"/* {_comment(step.source.node)} */")
+        self._line(f"if (*({self._at(step.source.condition)}) != 0) {{")
+        self._branch(step.then_block)
+        self._line("} else {")
+        self._branch(step.else_block)
+        self._line("}")
+
+    def _branch(self, block: FusedBlock) -> None:
+        self._depth += 1
+        self._block(block)
+        self._copies(self._plan.copies.get(block, ()))
+        self._depth -= 1
+
+    def _copies(self, copies: Sequence[Copy]) -> None:
+        for copy in copies:
+            if copy.source.size_bytes:
+                self._line(f"memcpy({self._at(copy.destination)}, {self._at(copy.source)}, {copy.source.size_bytes}u);")
+
+    def _repeat(self, step: FusedRepeat) -> None:
+        source, number = step.source, self._loops
+        self._loops += 1
+        self._line(f"{{ /* {_comment(source.node)} */")
+        self._depth += 1
+        self._line(f"int64_t trips_{number} = {source.trips};")
+        if source.trip_count is not None:
+            self._line(f"memcpy(&trips_{number}, {self._at(source.trip_count)}, sizeof trips_{number});")
+            self._line(f"if (trips_{number} > {source.trips}) {{")
+            self._line("    return EDGEC_TOO_MANY_ITERATIONS;")
+            self._line("}")
+        running = "1" if source.condition is None else f"*({self._at(source.condition)})"
+        self._line(f"unsigned char running_{number} = {running};")
+        self._copies([Copy(*pair) for pair in zip(source.carried, source.carried_outputs, strict=True)])
+        self._line(
+            f"for (int64_t index_{number} = 0; index_{number} < trips_{number} && running_{number}; ++index_{number}) {{"
+        )
+        self._depth += 1
+        self._iteration(step, number)
+        self._depth -= 1
+        self._line("}")
+        self._depth -= 1
+        self._line("}")
+
+    def _iteration(self, step: FusedRepeat, number: int) -> None:
+        body = step.body
+        iteration, condition = body.parameters[:2]
+        for part in self._plan.slices[step]:
+            self._slice(part, step, number)
+        self._line(f"memcpy({self._at(iteration)}, &index_{number}, sizeof index_{number});")
+        self._line(f"*({self._at(condition)}) = running_{number};")
+        self._block(body)
+        if step.source.tests_condition:
+            self._line(f"running_{number} = *({self._at(body.results[0])});")
+        self._copies(self._plan.copies[body])
+
+    def _slice(self, part: LoopSlice, step: FusedRepeat, number: int) -> None:
+        position = f"trips_{number} - 1 - index_{number}" if part.reversed else f"index_{number}"
+        kind = "unsigned char" if part.written else "const unsigned char"
+        start = f"{self._at(part.whole)} + (size_t)({position}) * {part.bytes}u"
+        self._line(f"{kind} *const slice_{part.index} = {start};")
+
+    def _at(self, value: Value) -> str:
+        place = self._plan.place(value)
+        base = place.region.value
+        if place.region in (Region.INPUT, Region.OUTPUT, Region.SLICE):
+            base = f"{base}_{place.index}"
+        self.used.add(base)
+        return f"{base} + {place.offset}" if place.offset else base
+
+
+def _source(program: Program, body: _Body) -> str:
+    symbol = program.symbol
+    locals_used = [
+        *(
+            f"    const unsigned char *const input_{index} = inputs[{index}];"
+            for index in range(len(program.inputs))
+            if f"input_{index}" in body.used
+        ),
+        *(
+            f"    unsigned char *const output_{index} = outputs[{index}];"
+            for index in range(len(program.outputs))
+            if f"output_{index}" in body.used
+        ),
+    ]
+    if "weights" in body.used:
+        locals_used.append(f"    const unsigned char *const weights = {symbol}_weights;")
+    if "arena" in body.used:
+        locals_used.append("    unsigned char *const arena = edgec_align(workspace);")
+    kernels = {kernel.symbol: (group, kernel) for group, kernel in program.kernels.items()}
+    return _SOURCE.format(
+        symbol=symbol,
+        prototypes="\n".join(_prototype(kernels[name][0], name, program.plan) for name in kernels),
+        inputs=_tensor_table(f"{symbol}_inputs", program.inputs),
+        outputs=_tensor_table(f"{symbol}_outputs", program.outputs),
+        input_count=len(program.inputs),
+        output_count=len(program.outputs),
+        workspace_bytes=program.workspace_bytes,
+        locals="\n".join(locals_used),
+        body="\n".join(body.lines),
+    )
+
+
+def _prototype(group: KernelGroup, symbol: str, plan: MemoryPlan) -> str:
+    parameters = ["const void *"] * len(group.inputs) + ["void *"] * len(group.outputs)
+    if group in plan.scratch:
+        parameters.append("void *")
+    return f"int32_t {symbol}({', '.join(parameters)});"
+
+
+def _tensor_table(name: str, tensors: Sequence[TensorSpec]) -> str:
+    shapes = [
+        f"static const int64_t {name}_shape_{index}[] = {{{', '.join(map(str, tensor.shape)) or '1'}}};"
+        for index, tensor in enumerate(tensors)
+    ]
+    rows = [
+        f"    {{{_text(tensor.name)}, {_text(tensor.dtype)}, {len(tensor.shape)}, {name}_shape_{index},"
+        f" {tensor.size_bytes}u}},"
+        for index, tensor in enumerate(tensors)
+    ]
+    unused = [] if rows else ['    {"", "", 0, NULL, 0u},']
+    return "\n".join([*shapes, f"const edgec_tensor_info {name}[] = {{", *rows, *unused, "};"])
+
+
+def _header(program: Program) -> str:
+    symbol = program.symbol
+    sizes = []
+    for role, tensors in (("INPUT", program.inputs), ("OUTPUT", program.outputs)):
+        sizes.append(f"#define {symbol.upper()}_{role}_COUNT {len(tensors)}")
+        for index, tensor in enumerate(tensors):
+            shape = "x".join(map(str, tensor.shape)) or "scalar"
+            sizes.append(f"/* {_comment(tensor.name)}: {tensor.dtype} {shape} */")
+            sizes.append(f"#define {symbol.upper()}_{role}_{index}_BYTES {tensor.size_bytes}u")
+    sizes.append("/* what NAME_workspace_bytes returns, for a workspace of static storage */")
+    sizes.append(f"#define {symbol.upper()}_WORKSPACE_BYTES {program.workspace_bytes}u")
+    return _HEADER.format(symbol=symbol, guard=f"{symbol.upper()}_H", sizes="\n".join(sizes))
+
+
+def _text(content: str) -> str:
+    """A C string literal; what is not printable ASCII is written as octal escapes of its UTF-8 bytes."""
+    octets = content.encode()
+    shown = "".join(chr(octet) if 32 <= octet < 127 and octet not in b'"\\?' else f"\\{octet:03o}" for octet in octets)
+    return f'"{shown}"'
+
+
+def _comment(content: str) -> str:
+    shown = json.dumps(content)[1:-1]
+    return re.sub(r"\*/|/\*|\?\?|\\", "_", shown)
+
+
+_HEADER = """\
+/* The network {symbol}, compiled by edgec. Link with lib{symbol}.a or lib{symbol}.so. */
+#ifndef {guard}
+#define {guard}
+
+#include "edgec.h"
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+{sizes}
+
+/* Names, element types and shapes of the tensors. */
+extern const edgec_tensor_info {symbol}_inputs[];
+extern const edgec_tensor_info {symbol}_outputs[];
+
+/* All of the below as one value, for programs that hold several networks. */
+extern const edgec_model {symbol}_model;
+
+/* Bytes that {symbol}_run needs for intermediate results; 0 if it needs none. */
+size_t {symbol}_workspace_bytes(void);
+
+/* Runs the network once.
+ *
+ * workspace: {symbol}_workspace_bytes() bytes at any address. Its contents before and after do not matter.
+ * inputs:    one pointer a tensor, in the order of {symbol}_inputs; dense, row-major, not written to.
+ * outputs:   one pointer a tensor, in the order of {symbol}_outputs; must not overlap the inputs.
+ *
+ * A tensor must be aligned to its element type (4 bytes for float32); 64 bytes is fastest.
+ * The function keeps no state: several threads may call it at once, each with a workspace of its own.
+ * Returns EDGEC_OK or another edgec_status.
+ */
+int {symbol}_run(void *workspace, const void *const inputs[], void *const outputs[]);
+
+/* The same; calls hook(context, step, 0) before and hook(context, step, 1) after each kernel, for profiling. */
+int {symbol}_run_traced(void *workspace, const void *const inputs[], void *const outputs[], edgec_step_hook hook,
+                        void *context);
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+_SOURCE = """\
+/* The network {symbol}, compiled by edgec: calls its kernels in order. Generated; see {symbol}.h. */
+#include "{symbol}.h"
+
+#include <string.h>
+
+extern const unsigned char {symbol}_weights[];
+
+{prototypes}
+
+{inputs}
+
+{outputs}
+
+#define STEP(number, call) \\
+    do {{ \\
+        if (hook != NULL) {{ \\
+            hook(context, number, 0); \\
+        }} \\
+        if ((call) != 0) {{ \\
+            return EDGEC_KERNEL_FAILED; \\
+        }} \\
+        if (hook != NULL) {{ \\
+            hook(context, number, 1); \\
+        }} \\
+    }} while (0)
+
+size_t {symbol}_workspace_bytes(void)
+{{
+    return {workspace_bytes}u;
+}}
+
+int {symbol}_run(void *workspace, const void *const inputs[], void *const outputs[])
+{{
+    return {symbol}_run_traced(workspace, inputs, outputs, NULL, NULL);
+}}
+
+int {symbol}_run_traced(void *workspace, const void *const inputs[], void *const outputs[], edgec_step_hook hook,
+                        void *context)
+{{
+    const int status = edgec_check(&{symbol}_model, workspace, inputs, outputs);
+    if (status != EDGEC_OK) {{
+        return status;
+    }}
+{locals}
+    (void)hook;
+    (void)context;
+
+{body}
+    return EDGEC_OK;
+}}
+
+const edgec_model {symbol}_model = {{
+    "{symbol}",
+    {input_count},
+    {symbol}_inputs,
+    {output_count},
+    {symbol}_outputs,
+    {symbol}_workspace_bytes,
+    {symbol}_run_traced,
+}};
+"""

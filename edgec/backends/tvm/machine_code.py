@@ -1,0 +1,211 @@
+"""TensorIR to object code through LLVM, with plain C functions for kernels.
+
+A kernel is compiled to `int32_t NAME(const void *input…, void *output…[, void *scratch])`: TVM's packed calling
+convention, with its run-time type checks, costs code and time that a kernel of a static graph does not need. Buffers
+need only the alignment of their elements. Large temporaries live in a scratch area that the caller hands over, so that
+a kernel allocates nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from edgec.core.target import Compiler
+
+_STACK_BYTES_IN_TASK = 64 * 1024
+_STACK_BYTES = 4 * 1024
+_ALIGNMENT = 64
+_LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class ObjectCode:
+    """A relocatable object file and what its kernels need.
+
+    Attributes:
+        contents: bytes of the object file.
+        scratch_bytes: by kernel, bytes of the scratch area that is its last argument; kernels without one are absent.
+    """
+
+    contents: bytes
+    scratch_bytes: Mapping[str, int]
+
+
+def llvm_target(compiler: Compiler) -> Any:  # noqa: ANN401  TVM ships no types
+    """TVM's target for the compiler section of a datasheet; `native` is the machine that runs edgec."""
+    import tvm
+
+    description: dict[str, Any] = {"kind": "llvm"}
+    if compiler.triple == "native":
+        return tvm.target.Target({**description, "mcpu": tvm.target.codegen.llvm_get_system_cpu()})
+    description |= {"mtriple": compiler.triple, "mcpu": compiler.cpu}
+    if compiler.features:
+        description["mattr"] = list(compiler.features)
+    if compiler.float_abi:
+        description["mfloat-abi"] = compiler.float_abi
+    return tvm.target.Target(description)
+
+
+def compile_kernels(functions: Sequence[tuple[str, Any]], compiler: Compiler) -> ObjectCode:
+    """Compile scheduled PrimFuncs, given with the names of their C functions, to one object file."""
+    import tvm
+    from tvm import tirx
+
+    target = llvm_target(compiler)
+    module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions})
+    module = tirx.transform.BindTarget(target.with_host(target))(module)
+    scratch_bytes: dict[str, int] = {}
+    with tvm.transform.PassContext(opt_level=3):
+        module = tvm.ir.transform.Sequential(_lowering_passes(scratch_bytes))(module)
+        library = tvm.get_global_func("target.build.llvm")(module, target)
+    with TemporaryDirectory(prefix="edgec-") as folder:
+        path = Path(folder) / "kernels.o"
+        library.write_to_file(str(path), "o")
+        return ObjectCode(path.read_bytes(), scratch_bytes)
+
+
+def _lowering_passes(scratch_bytes: dict[str, int]) -> list[Any]:
+    """TVM's default lowering for CPUs, less the passes for GPUs, and with `_as_c_function` for the packed interface."""
+    from tvm import s_tir, tirx
+
+    def as_c_function(function: Any, _module: Any, _context: Any) -> Any:  # noqa: ANN401
+        return _as_c_function(function, scratch_bytes)
+
+    return [
+        s_tir.transform.CanonicalizeLoop(),
+        s_tir.transform.LowerInitBlock(),
+        s_tir.transform.PlanAndUpdateBufferAllocationLocation(),
+        s_tir.transform.ConvertBlocksToOpaque(),
+        s_tir.transform.CompactBufferAllocation(),
+        s_tir.transform.LowerMatchBuffer(),
+        s_tir.transform.StmtSimplify(),
+        s_tir.transform.AnnotateIrregularLoop(),
+        s_tir.transform.LowerOpaqueBlock(),
+        tirx.transform.FlattenBuffer(),
+        tirx.transform.BF16ComputeLegalize(),
+        tirx.transform.NarrowDataType(32),
+        s_tir.transform.LoopPartition(),
+        tirx.transform.VectorizeLoop(True),
+        tirx.transform.StorageRewrite(),
+        s_tir.transform.HoistIfThenElse(),
+        tirx.transform.UnrollLoop(),
+        s_tir.transform.RenormalizeSplitPattern(),
+        tirx.transform.StmtSimplify(),
+        tirx.transform.RemoveNoOp(),
+        s_tir.transform.RewriteUnsafeSelect(),
+        tirx.transform.CommonSubexprElim(),
+        tirx.transform.FP8ComputeLegalize(),
+        tirx.transform.VerifyMemory(),
+        tirx.transform.prim_func_pass(as_c_function, opt_level=0),
+        tirx.transform.FP8StorageLegalize(),
+        tirx.transform.BF16StorageLegalize(),
+        tirx.transform.LowerTVMBuiltin(),
+        tirx.transform.LowerIntrin(),
+    ]
+
+
+def _as_c_function(function: Any, scratch_bytes: dict[str, int]) -> Any:  # noqa: ANN401
+    """Replace the buffer parameters by pointers and the large temporaries by offsets into a scratch pointer."""
+    import tvm
+    from tvm import tirx
+    from tvm.tirx.stmt import Return, StringImm
+
+    name = str(function.attrs["global_symbol"])
+    pointers = [
+        tirx.Var(f"{parameter.name}_pointer", _pointer_type(str(parameter.ty.dtype))) for parameter in function.params
+    ]
+    declarations = [
+        tirx.DeclBuffer(parameter, data=pointer) for parameter, pointer in zip(function.params, pointers, strict=True)
+    ]
+    scratch = _Scratch(tirx.Var("scratch", _pointer_type("uint8")))
+    body = scratch.place(function.body, in_task=False)
+    for key, value in (("device_type", 1), ("device_id", 0)):
+        body = tirx.AttrStmt(StringImm("default"), key, tirx.const(value, "int32"), body)
+    if scratch.size_bytes:
+        scratch_bytes[name] = scratch.size_bytes
+        pointers.append(scratch.pointer)
+    body = tirx.SeqStmt([*declarations, body, Return(tirx.const(0, "int32"))])
+    made = tirx.PrimFunc(pointers, body, tvm.ir.PrimType("int32"), function.attrs)
+    return made.with_attr("calling_conv", 1).without_attr("tirx.is_entry_func")
+
+
+def _pointer_type(dtype: str) -> Any:  # noqa: ANN401
+    import tvm
+
+    return tvm.ir.PointerType(tvm.ir.PrimType(dtype), "global")
+
+
+class _Scratch:
+    """Moves the large buffers that a kernel allocates to a scratch area, one after the other.
+
+    TVM's StorageRewrite has already merged those that may share memory. Small buffers stay on the stack. A buffer
+    inside a parallel loop belongs to a task; it stays on the stack of its thread, or in the thread's own work space.
+    """
+
+    def __init__(self, pointer: Any) -> None:  # noqa: ANN401
+        self.pointer = pointer
+        self.size_bytes = 0
+
+    def place(self, statement: Any, *, in_task: bool) -> Any:  # noqa: ANN401
+        from tvm import tirx
+
+        match type(statement).__name__:
+            case "SeqStmt":
+                return tirx.SeqStmt([self.place(part, in_task=in_task) for part in statement.seq])
+            case "AttrStmt":
+                body = self.place(statement.body, in_task=in_task)
+                return tirx.AttrStmt(statement.node, statement.attr_key, statement.value, body)
+            case "IfThenElse":
+                otherwise = statement.else_case
+                return tirx.IfThenElse(
+                    statement.condition,
+                    self.place(statement.then_case, in_task=in_task),
+                    None if otherwise is None else self.place(otherwise, in_task=in_task),
+                )
+            case "For":
+                return self._place_in_loop(statement, in_task)
+            case "AllocBuffer":
+                return self._allocation(statement, in_task)
+            case _:
+                return statement
+
+    def _place_in_loop(self, loop: Any, in_task: bool) -> Any:  # noqa: ANN401
+        from tvm import tirx
+
+        body = self.place(loop.body, in_task=in_task or loop.kind == tirx.ForKind.PARALLEL)
+        return tirx.For(
+            loop.loop_var, loop.min, loop.extent, loop.kind, body, loop.thread_binding, loop.annotations, loop.step
+        )
+
+    def _allocation(self, statement: Any, in_task: bool) -> Any:  # noqa: ANN401
+        import tvm
+        from tvm import tirx
+
+        buffer = statement.buffer
+        size_bytes = _size_bytes(buffer)
+        limit = _STACK_BYTES_IN_TASK if in_task or buffer.scope() == _LOCAL else _STACK_BYTES
+        if size_bytes <= limit:
+            return tirx.AllocBuffer(
+                buffer, {**dict(statement.annotations), "disable_lower_builtin": tirx.const(1, "bool")}
+            )
+        if in_task:
+            return statement
+        offset = -(-self.size_bytes // _ALIGNMENT) * _ALIGNMENT
+        self.size_bytes = offset + size_bytes
+        start = tvm.tirx.handle_add_byte_offset(self.pointer, offset)
+        return tirx.DeclBuffer(buffer, data=tirx.reinterpret(_pointer_type(str(buffer.dtype)), start))
+
+
+def _size_bytes(buffer: Any) -> int:  # noqa: ANN401
+    import math
+
+    import numpy as np
+
+    dtype = buffer.dtype
+    lanes = int(getattr(dtype, "lanes", 1))
+    itemsize = np.dtype(str(dtype).split("x")[0]).itemsize
+    return math.prod(int(extent) for extent in buffer.shape) * lanes * itemsize

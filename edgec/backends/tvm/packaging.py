@@ -1,0 +1,193 @@
+"""The files of an artefact and the commands that compile and link them.
+
+Layout: `include/` the headers; `lib/` the static library, and the shared one where the device loads any; `bin/` a runner
+without dependencies; `src/` and `example/` sources to read and rebuild; `run.py` a loader for Python. Nothing in it
+depends on the folder, the time or the machine of the build.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import resources
+
+from edgec.backends.plan import Command, Tool
+from edgec.backends.tvm.driver import DriverSource
+from edgec.core.target import Target
+
+ZIG = "zig"
+INSTALL_ZIG = "pip install 'edgec[tvm]'"
+BUILD = "build"
+
+_COMPILE = (
+    "-std=c11",
+    "-O2",
+    "-g0",
+    "-fPIC",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-sanitize=undefined",
+    "-fno-ident",
+    "-Wall",
+    "-Wextra",
+    "-Iinclude",
+)
+_LINK = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-s")
+# The runner keeps the names of its functions: a crash and a count of instructions are told by them.
+_LINK_RUNNER = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--strip-debug")
+
+
+@dataclass(frozen=True)
+class Package:
+    """The part of a build plan that is about files.
+
+    Attributes:
+        files: contents by path.
+        commands: in order.
+        tools: what the commands need.
+        discard: paths that only the commands need.
+        runner: path of the runner.
+        library: path of the static library.
+    """
+
+    files: dict[str, bytes]
+    commands: tuple[Command, ...]
+    tools: tuple[Tool, ...]
+    discard: tuple[str, ...]
+    runner: str | None
+    library: str
+
+
+@dataclass(frozen=True)
+class _Triples:
+    """What each product is linked for; empty where there is none."""
+
+    static_library: str
+    shared_library: str
+    runner: str
+    flags: tuple[str, ...]
+
+
+def package(symbol: str, driver: DriverSource, kernels: bytes, weights: bytes, target: Target, threads: int) -> Package:
+    """Lay out the artefact of a model.
+
+    Args:
+        symbol: the model's C name, also the name of its library.
+        driver: the C driver.
+        kernels: object file of the kernels.
+        weights: the constants.
+        target: the device.
+        threads: threads that the kernels were scheduled for.
+    """
+    triples = _triples(target)
+    shared = bool(triples.shared_library)
+    runner = f"bin/{symbol}-run" if triples.runner else None
+    return Package(
+        files=_files(symbol, driver, kernels, weights, shared, threads),
+        commands=_commands(symbol, triples, threads, runner),
+        tools=(Tool(ZIG, (sys.executable, "-m", "ziglang"), INSTALL_ZIG),),
+        discard=(BUILD,),
+        runner=runner,
+        library=f"lib/lib{symbol}.a",
+    )
+
+
+def _triples(target: Target) -> _Triples:
+    compiler = target.compiler
+    if compiler.triple == "native":
+        machine = platform.machine()
+        library = f"{machine}-linux-gnu.2.27"
+        return _Triples(library, library, f"{machine}-linux-musl", ())
+    if compiler.operating_system == "none":
+        flags = (f"-mcpu={compiler.cpu.replace('-', '_')}", "-ffreestanding")
+        return _Triples(compiler.link_triple, "", target.emulator.link_triple if target.emulator else "", flags)
+    library = compiler.library_link_triple
+    return _Triples(library or compiler.link_triple, library, compiler.link_triple, ())
+
+
+def _files(
+    symbol: str, driver: DriverSource, kernels: bytes, weights: bytes, shared: bool, threads: int
+) -> dict[str, bytes]:
+    runtime = resources.files("edgec.hw") / "runtime"
+
+    def text(name: str) -> bytes:
+        return (runtime / name).read_bytes()
+
+    example = text("example.c").decode().replace("network", symbol).replace("NETWORK", symbol.upper())
+    if threads == 1:
+        example = example.replace(" -lpthread", "")
+    files = {
+        "include/edgec.h": text("edgec.h"),
+        f"include/{symbol}.h": driver.header.encode(),
+        f"src/{symbol}.c": driver.source.encode(),
+        "src/edgec_runtime.c": text("edgec_runtime.c"),
+        "src/main.c": text("main.c"),
+        "example/main.c": example.encode(),
+        f"{BUILD}/kernels.o": kernels,
+        f"{BUILD}/weights.bin": weights,
+        f"{BUILD}/weights.S": _WEIGHTS.format(symbol=symbol).encode(),
+        f"{BUILD}/exports.map": _EXPORTS.format(symbol=symbol).encode(),
+    }
+    if shared:
+        files["run.py"] = text("run.py")
+    return files
+
+
+def _commands(symbol: str, triples: _Triples, threads: int, runner: str | None) -> tuple[Command, ...]:
+    flags = (*_COMPILE, f"-DEDGEC_THREADS={threads}")
+    sources = (
+        (f"src/{symbol}.c", f"{BUILD}/{symbol}.o"),
+        ("src/edgec_runtime.c", f"{BUILD}/edgec_runtime.o"),
+        (f"{BUILD}/weights.S", f"{BUILD}/{symbol}_weights.o"),
+    )
+    objects = [f"{BUILD}/{symbol}_kernels.o", *(made for _, made in sources)]
+    target = ("-target", triples.static_library, *triples.flags)
+    commands = [
+        Command(
+            ZIG,
+            ("cc", *target, "-r", "-Wl,--strip-debug", f"{BUILD}/kernels.o", "-o", objects[0]),
+            objects[0],
+            "strip the kernels",
+        )
+    ]
+    commands += [
+        Command(ZIG, ("cc", *target, *flags, "-c", source, "-o", made), made, f"compile {source}")
+        for source, made in sources
+    ]
+    library = f"lib/lib{symbol}.a"
+    commands.append(Command(ZIG, ("ar", "rcsD", library, *objects), library, "archive the static library"))
+    if triples.shared_library:
+        shared = f"lib/lib{symbol}.so"
+        link = ("-shared", *_LINK, f"-Wl,--version-script={BUILD}/exports.map", "-o", shared, *objects, "-lm")
+        arguments = ("cc", "-target", triples.shared_library, *link, *_threads(threads))
+        commands.append(Command(ZIG, arguments, shared, "link the shared library"))
+    if runner is not None:
+        program = ("src/main.c", f"src/{symbol}.c", "src/edgec_runtime.c", objects[0], objects[3])
+        link = (f"-DEDGEC_MODEL={symbol}_model", *program, "-static", *_LINK_RUNNER, "-o", runner)
+        arguments = ("cc", "-target", triples.runner, *flags, *link, "-lm", *_threads(threads))
+        commands.append(Command(ZIG, arguments, runner, "link the runner"))
+    return tuple(commands)
+
+
+def _threads(threads: int) -> tuple[str, ...]:
+    return ("-lpthread",) if threads > 1 else ()
+
+
+_WEIGHTS = """\
+    .section .rodata.{symbol}_weights, "a", %progbits
+    .global {symbol}_weights
+    .hidden {symbol}_weights
+    .balign 64
+{symbol}_weights:
+    .incbin "build/weights.bin"
+    .section .note.GNU-stack, "", %progbits
+"""
+
+_EXPORTS = """\
+{{
+    global: {symbol}_run; {symbol}_run_traced; {symbol}_workspace_bytes; {symbol}_inputs; {symbol}_outputs;
+            {symbol}_model; edgec_status_text;
+    local: *;
+}};
+"""

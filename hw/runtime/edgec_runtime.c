@@ -1,0 +1,241 @@
+/* What every network needs at run time: checks, status texts, and the two services that a kernel may call.
+ *
+ * EDGEC_THREADS is the number of threads that a kernel is split over; 1, or no operating system, means none. The file
+ * is the same in every artefact, so that networks may be linked into one program: the first copy serves all.
+ */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+
+#include "edgec.h"
+
+#ifndef EDGEC_THREADS
+#define EDGEC_THREADS 1
+#endif
+
+#if defined(__unix__) || defined(__APPLE__)
+#define EDGEC_HOSTED 1
+#include <stdlib.h>
+#else
+#define EDGEC_HOSTED 0
+#endif
+
+#define CACHE_LINE 64u
+
+const char *edgec_status_text(int status)
+{
+    switch (status) {
+    case EDGEC_OK:
+        return "ok";
+    case EDGEC_NULL_POINTER:
+        return "the workspace, an input or an output is a null pointer";
+    case EDGEC_UNALIGNED:
+        return "an input or output is not aligned to its element type";
+    case EDGEC_KERNEL_FAILED:
+        return "a kernel could not get a temporary work space for a thread";
+    case EDGEC_TOO_MANY_ITERATIONS:
+        return "a loop's computed trip count exceeds the bound known at compile time";
+    default:
+        return "unknown status";
+    }
+}
+
+static size_t element_bytes(const edgec_tensor_info *tensor)
+{
+    size_t elements = 1;
+    for (int axis = 0; axis < tensor->rank; ++axis) {
+        elements *= (size_t)tensor->shape[axis];
+    }
+    return elements == 0 ? 1 : tensor->bytes / elements;
+}
+
+static int check_tensor(const edgec_tensor_info *tensor, const void *data)
+{
+    if (data == NULL && tensor->bytes != 0) {
+        return EDGEC_NULL_POINTER;
+    }
+    return (uintptr_t)data % element_bytes(tensor) == 0 ? EDGEC_OK : EDGEC_UNALIGNED;
+}
+
+int edgec_check(const edgec_model *model, const void *workspace, const void *const inputs[], void *const outputs[])
+{
+    if ((workspace == NULL && model->workspace_bytes() != 0) || (inputs == NULL && model->input_count != 0) ||
+        (outputs == NULL && model->output_count != 0)) {
+        return EDGEC_NULL_POINTER;
+    }
+    for (int i = 0; i < model->input_count; ++i) {
+        const int status = check_tensor(&model->inputs[i], inputs[i]);
+        if (status != EDGEC_OK) {
+            return status;
+        }
+    }
+    for (int i = 0; i < model->output_count; ++i) {
+        const int status = check_tensor(&model->outputs[i], outputs[i]);
+        if (status != EDGEC_OK) {
+            return status;
+        }
+    }
+    return EDGEC_OK;
+}
+
+unsigned char *edgec_align(void *workspace)
+{
+    const uintptr_t address = (uintptr_t)workspace;
+    return (unsigned char *)workspace + (CACHE_LINE - address % CACHE_LINE) % CACHE_LINE;
+}
+
+/* The interface that TVM's code generator expects: pointers with these names, each zero unless someone defines it. */
+typedef struct edgec_task_group {
+    void *synchronisation;
+    int32_t tasks;
+} edgec_task_group;
+
+typedef int (*edgec_task)(int task, edgec_task_group *group, void *context);
+
+static int launch(edgec_task function, void *context, int tasks);
+static void *allocate_workspace(int device_type, int device, uint64_t bytes, int type_code, int type_bits);
+static int free_workspace(int device_type, int device, void *pointer);
+
+int (*__TVMBackendParallelLaunch)(edgec_task function, void *context, int tasks) = launch;
+void *(*__TVMBackendAllocWorkspace)(int device_type, int device, uint64_t bytes, int type_code,
+                                    int type_bits) = allocate_workspace;
+int (*__TVMBackendFreeWorkspace)(int device_type, int device, void *pointer) = free_workspace;
+
+#if EDGEC_HOSTED
+
+static void *allocate_workspace(int device_type, int device, uint64_t bytes, int type_code, int type_bits)
+{
+    (void)device_type, (void)device, (void)type_code, (void)type_bits;
+    void *pointer = NULL;
+    return posix_memalign(&pointer, CACHE_LINE, (size_t)bytes) == 0 ? pointer : NULL;
+}
+
+static int free_workspace(int device_type, int device, void *pointer)
+{
+    (void)device_type, (void)device;
+    free(pointer);
+    return 0;
+}
+
+#else
+
+static void *allocate_workspace(int device_type, int device, uint64_t bytes, int type_code, int type_bits)
+{
+    (void)device_type, (void)device, (void)bytes, (void)type_code, (void)type_bits;
+    return NULL;
+}
+
+static int free_workspace(int device_type, int device, void *pointer)
+{
+    (void)device_type, (void)device, (void)pointer;
+    return 0;
+}
+
+#endif
+
+static int run_alone(edgec_task function, void *context)
+{
+    edgec_task_group group = {NULL, 1};
+    return function(0, &group, context);
+}
+
+#if EDGEC_HOSTED && EDGEC_THREADS > 1
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Workers spin for a while before they sleep: the next kernel usually follows within microseconds. */
+#define SPINS 20000
+
+static struct {
+    pthread_mutex_t in_use; /* held by the run that uses the workers */
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    pthread_once_t started;
+    int workers;
+    atomic_uint round; /* counts launches; a worker runs when it changes */
+    atomic_int unfinished;
+    atomic_int failed;
+    edgec_task function;
+    void *context;
+    edgec_task_group group;
+} pool = {.in_use = PTHREAD_MUTEX_INITIALIZER,
+          .mutex = PTHREAD_MUTEX_INITIALIZER,
+          .wake = PTHREAD_COND_INITIALIZER,
+          .started = PTHREAD_ONCE_INIT};
+
+static void *work(void *argument)
+{
+    const int task = (int)(intptr_t)argument;
+    unsigned seen = 0;
+    for (;;) {
+        for (int spin = 0; spin < SPINS && atomic_load(&pool.round) == seen; ++spin) {
+        }
+        pthread_mutex_lock(&pool.mutex);
+        while (atomic_load(&pool.round) == seen) {
+            pthread_cond_wait(&pool.wake, &pool.mutex);
+        }
+        seen = atomic_load(&pool.round);
+        pthread_mutex_unlock(&pool.mutex);
+        if (pool.function(task, &pool.group, pool.context) != 0) {
+            atomic_store(&pool.failed, 1);
+        }
+        atomic_fetch_sub(&pool.unfinished, 1);
+    }
+    return NULL;
+}
+
+static void start_workers(void)
+{
+    for (int task = 1; task < EDGEC_THREADS; ++task) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, work, (void *)(intptr_t)task) != 0) {
+            break;
+        }
+        pthread_detach(thread);
+        pool.workers = task;
+    }
+}
+
+static int launch(edgec_task function, void *context, int tasks)
+{
+    (void)tasks;
+    if (pthread_mutex_trylock(&pool.in_use) != 0) {
+        return run_alone(function, context); /* another thread's run has the workers */
+    }
+    pthread_once(&pool.started, start_workers);
+    pool.function = function;
+    pool.context = context;
+    pool.group.tasks = pool.workers + 1;
+    atomic_store(&pool.failed, 0);
+    atomic_store(&pool.unfinished, pool.workers);
+    pthread_mutex_lock(&pool.mutex);
+    atomic_fetch_add(&pool.round, 1);
+    pthread_cond_broadcast(&pool.wake);
+    pthread_mutex_unlock(&pool.mutex);
+    int status = function(0, &pool.group, context);
+    while (atomic_load(&pool.unfinished) != 0) {
+    }
+    if (atomic_load(&pool.failed)) {
+        status = -1;
+    }
+    pthread_mutex_unlock(&pool.in_use);
+    return status;
+}
+
+#else
+
+static int launch(edgec_task function, void *context, int tasks)
+{
+    (void)tasks;
+    return run_alone(function, context);
+}
+
+#endif
+
+#if defined(__arm__) && !EDGEC_HOSTED
+/* Named by the exception tables of every object; nothing unwinds through C code. */
+__attribute__((weak)) void __aeabi_unwind_cpp_pr0(void)
+{
+}
+#endif
