@@ -6,6 +6,7 @@ cost, and an emulator knows no caches.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from edgec.core.cache import Cache, key_of
+from edgec.core.cache import Cache, cache_folder, key_of
 from edgec.core.codes.tool import TOOL_MISSING
 from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
@@ -64,11 +65,11 @@ def count_instructions(
     lines = _count(folder, interface, sample, plugin, timeout_seconds)
     calls = [int(line.split()[1]) for line in lines if line.startswith("call ")]
     if len(calls) < _CALLS:
-        missing = f"the executable names no function {interface.symbol}_run (was it stripped?)"
+        missing = f"the executable names no function {_function(interface)} (was it stripped?)"
         return InstructionCounts(Unavailable(unavailable=missing))
     shares = (line.rsplit(" ", 1) for line in lines if line.startswith("function "))
     functions = {name.removeprefix("function "): int(count) for name, count in shares}
-    source = f"{' '.join(interface.emulator)}, one call of {interface.symbol}_run"
+    source = f"{' '.join(interface.emulator)}, one call of {_function(interface)}"
     return InstructionCounts(exact(float(calls[-1]), Mode.SIMULATED, source), dict(sorted(functions.items())))
 
 
@@ -80,11 +81,16 @@ def _count(folder: Path, interface: Interface, sample: Sample, plugin: bytes, ti
         write_inputs(scratch / "inputs.bin", interface, sample)
         (scratch / "runner").symlink_to(runner)
         (scratch / "plugin.so").write_bytes(plugin)
-        options = f"./plugin.so,function={interface.symbol}_run,out=counts.txt"
+        options = f"./plugin.so,function={_function(interface)},out=counts.txt"
         program = ["./runner", "inputs.bin", "outputs.bin", "--iterations", str(_CALLS)]
         command = [str(shutil.which(emulator[0])), "-plugin", options, *emulator[1:], *program]
         launch(command, timeout_seconds=timeout_seconds, environment={"LC_ALL": "C"}, folder=scratch)
         return (scratch / "counts.txt").read_text(encoding="utf-8").splitlines()
+
+
+def _function(interface: Interface) -> str:
+    """The function that the runner calls for an inference."""
+    return f"{interface.symbol}_run_traced"
 
 
 def _plugin(emulator: str) -> bytes:
@@ -105,7 +111,10 @@ def _plugin(emulator: str) -> bytes:
         (scratch / "instruction_count.c").write_bytes(source)
         options = ["-shared", "-fPIC", "-O2", f"-DQEMU_PLUGIN_VERSION={version}", "-o", "made.so"]
         command = [sys.executable, "-m", "ziglang", "cc", *options, "instruction_count.c"]
-        done = subprocess.run(command, cwd=scratch, capture_output=True, check=False)
+        # Not in the folder of the plugin: the compiler's own cache is to outlive it.
+        zig = str(cache_folder() / "zig")
+        environment = {"ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": f"{zig}/local", **os.environ}
+        done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, check=False)
         if done.returncode != 0:
             last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise EdgecError(TOOL_MISSING, f"zig cc failed: {' '.join(last)}", hint="pip install 'edgec[tvm]'")

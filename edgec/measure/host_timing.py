@@ -68,10 +68,12 @@ def time_on_host(folder: Path, interface: Interface, sample: Sample, *, seconds:
         run_artifact(folder, interface, [sample], warmup=_WARMUP, iterations=iterations).iteration_ns
         for _ in range(_PROCESSES)
     ]
-    traced = run_artifact(folder, interface, [sample], warmup=_WARMUP, iterations=iterations, trace=True)
+    traced = run_artifact(folder, interface, [sample] * _PROCESSES, warmup=_WARMUP, iterations=iterations, trace=True)
     every = sorted(nanoseconds for run in runs for nanoseconds in run)
     latency = _median(every, runs)
-    steps, remainder = _divide(latency, traced.iteration_ns, traced.step_ns)
+    times = traced.iteration_ns
+    totals = [sum(times[start : start + iterations]) / iterations for start in range(0, len(times), iterations)]
+    steps, remainder = _divide(latency, totals, traced.step_ns)
     return HostTiming(latency, _percentiles(every), steps, remainder, len(every), _noise(every))
 
 
@@ -102,24 +104,22 @@ def _median(every: Sequence[int], runs: Sequence[Sequence[int]]) -> Value:
     )
 
 
-def _divide(
-    latency: Value, totals: Sequence[int], steps: Sequence[Sequence[tuple[int, int]]]
-) -> tuple[tuple[Value, ...], Value]:
-    """The latency divided among the kernel calls as the traced iteration of median length was.
+def _divide(latency: Value, totals: Sequence[float], steps: Sequence[Sequence[int]]) -> tuple[tuple[Value, ...], Value]:
+    """The latency divided among the kernel calls as the mean iteration of a traced process was.
 
-    Tracing itself takes time, so its times are taken as shares. Each share's band is its range over the middle half of
-    the traced iterations.
+    Tracing itself takes time, so its times are taken as shares. The process of median length gives the shares, all
+    processes their bands.
     """
-    order = sorted(range(len(totals)), key=totals.__getitem__)
-    middle = order[len(order) // 2]
-    half = sorted({*order[len(order) // 4 : 3 * len(order) // 4 + 1], middle})
-    columns = [[steps[iteration][index][1] / totals[iteration] for iteration in half] for index in range(len(steps[0]))]
-    rests = [1 - math.fsum(column[row] for column in columns) for row in range(len(half))]
-    source = f"this machine, share of {len(half)} traced iterations"
+    middle = sorted(range(len(totals)), key=totals.__getitem__)[len(totals) // 2]
+    columns = [
+        [process[index] / total for process, total in zip(steps, totals, strict=True)] for index in range(len(steps[0]))
+    ]
+    rests = [1 - math.fsum(column[row] for column in columns) for row in range(len(totals))]
+    source = f"this machine, share of a traced iteration, {len(totals)} processes"
 
     def part(shares: list[float]) -> Value:
         return Value(
-            value=latency.value * shares[half.index(middle)],
+            value=latency.value * shares[middle],
             low=latency.value * min(shares),
             high=latency.value * max(shares),
             mode=Mode.MEASURED,

@@ -2,8 +2,8 @@
 
 The runner's protocol: `RUNNER INPUTS.bin OUTPUTS.bin [--warmup N] [--iterations N] [--trace FILE]`. INPUTS.bin and
 OUTPUTS.bin hold the raw tensors, one after the other in the order of the interface. Standard output has one JSON line
-an iteration, `{"iteration": 0, "nanoseconds": 123456}`; the trace has one line a kernel call of every iteration,
-`{"step": 3, "nanoseconds": 1234}`.
+an iteration, `{"iteration": 0, "nanoseconds": 123456}`; the trace has one line a kernel call,
+`{"step": 3, "nanoseconds": 1234}`, with the mean over the iterations of the time it took in each.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class ArtifactRun:
     Attributes:
         outputs: for every sample the outputs by name.
         iteration_ns: wall time of each iteration in nanoseconds, sample after sample, without warm-up.
-        step_ns: for every traced iteration the nanoseconds of its kernel calls, as (step, nanoseconds) in order;
-            empty without a trace.
+        step_ns: for every sample the mean nanoseconds an iteration of each kernel call, in order; empty without a
+            trace.
     """
 
     outputs: tuple[dict[str, NDArray[np.generic]], ...]
     iteration_ns: tuple[int, ...]
-    step_ns: tuple[tuple[tuple[int, int], ...], ...]
+    step_ns: tuple[tuple[int, ...], ...]
 
 
 def can_run(interface: Interface) -> str | None:
@@ -104,9 +104,11 @@ def run_artifact(
             write_inputs(scratch / "inputs.bin", interface, sample)
             printed = launch(command, timeout_seconds=timeout_seconds)
             outputs.append(_read_outputs(scratch / "outputs.bin", interface))
-            nanoseconds += _column(printed, "nanoseconds", iterations)
+            nanoseconds += _column(printed, "nanoseconds")
+            if len(nanoseconds) != len(outputs) * iterations:
+                raise _broken(f"the runner timed another number of iterations than the {iterations} asked for")
             if trace:
-                steps += _read_trace(scratch / "trace.jsonl", iterations)
+                steps.append(_read_trace(scratch / "trace.jsonl"))
     return ArtifactRun(tuple(outputs), tuple(nanoseconds), tuple(steps))
 
 
@@ -226,27 +228,19 @@ def _read_outputs(path: Path, interface: Interface) -> dict[str, NDArray[np.gene
     return outputs
 
 
-def _column(printed: str, key: str, rows: int) -> list[int]:
+def _column(printed: str, key: str) -> list[int]:
     """One integer of every JSON line."""
     try:
-        values = [int(json.loads(line)[key]) for line in printed.splitlines() if line.strip()]
+        return [int(json.loads(line)[key]) for line in printed.splitlines() if line.strip()]
     except (ValueError, KeyError, TypeError) as fault:
         raise _broken(f"the runner's line is no timing: {fault}") from fault
-    if len(values) != rows:
-        raise _broken(f"the runner timed {len(values)} iterations; {rows} were asked for")
-    return values
 
 
-def _read_trace(path: Path, iterations: int) -> list[tuple[tuple[int, int], ...]]:
-    lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
-    if not lines or len(lines) % iterations:
-        raise _broken(f"the trace has {len(lines)} lines, which {iterations} iterations do not divide")
-    printed = "\n".join(lines)
-    steps = _column(printed, "step", len(lines))
-    nanoseconds = _column(printed, "nanoseconds", len(lines))
-    calls = tuple(zip(steps, nanoseconds, strict=True))
-    size = len(lines) // iterations
-    return [calls[start : start + size] for start in range(0, len(calls), size)]
+def _read_trace(path: Path) -> tuple[int, ...]:
+    printed = path.read_text(encoding="ascii") if path.exists() else ""
+    if _column(printed, "step") != list(range(printed.count("\n"))):
+        raise _broken("the steps of the trace are not numbered from 0")
+    return tuple(_column(printed, "nanoseconds"))
 
 
 def _broken(what: str) -> EdgecError:

@@ -35,7 +35,7 @@ def test_a_runner_without_the_symbol_has_no_count(emulated_artifact: tuple[Path,
     folder, interface = emulated_artifact
     counts = count_instructions(folder, interface.model_copy(update={"symbol": "other"}), sample)
     assert isinstance(counts.total, Unavailable)
-    assert "other_run" in counts.total.unavailable
+    assert "other_run_traced" in counts.total.unavailable
 
 
 def test_a_native_artifact_has_no_count_and_says_why(native_artifact: tuple[Path, Interface], sample: Sample) -> None:

@@ -25,9 +25,9 @@ def test_a_native_artifact_answers_every_sample(native_artifact: tuple[Path, Int
 def test_a_trace_times_every_kernel_call(native_artifact: tuple[Path, Interface], sample: Sample) -> None:
     folder, interface = native_artifact
     run = run_artifact(folder, interface, [sample], iterations=4, trace=True)
-    assert [[step for step, _ in iteration] for iteration in run.step_ns] == [[0, 1]] * 4
-    for total, steps in zip(run.iteration_ns, run.step_ns, strict=True):
-        assert sum(nanoseconds for _, nanoseconds in steps) <= total
+    (steps,) = run.step_ns
+    assert len(steps) == 2
+    assert 0 < sum(steps) <= sum(run.iteration_ns) / 4
 
 
 @needs_emulator
