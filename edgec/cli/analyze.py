@@ -52,6 +52,10 @@ def _show(analysis: Analysis) -> None:
     ):
         unit = " bytes" if title in ("weights", "activations") else ""
         terminal.write(f"{title:<16}{'unknown' if number is None else f'{number:,}{unit}'}")
+    if analysis.unknown:
+        first = analysis.unknown[0]
+        terminal.write(f"not counted     {len(analysis.unknown)} nodes whose shapes are open, see --json; the first:")
+        terminal.write(terminal.printable(f"                {first.node} ({first.operator}): {first.reason}"))
     for note in analysis.notes:
         terminal.write(f"note: {terminal.printable(note)}")
     terminal.write("")

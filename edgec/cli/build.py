@@ -78,8 +78,8 @@ def _show(options: BuildOptions, result: BuildResult, *, json: bool, quiet: bool
 
         terminal.write(write_json(result.report).decode())
         return
-    from edgec.report import terminal as rendering
+    from edgec.report.terminal import TerminalReport
 
-    terminal.write(rendering.render(result.report))
+    terminal.write_rich(TerminalReport(result.report))
     if not quiet:
         terminal.say(f"wrote {options.out}")

@@ -9,8 +9,6 @@ import typer
 
 from edgec.cli import terminal
 from edgec.cli.options import Json
-from edgec.core.codes.usage import UNKNOWN_PASS
-from edgec.core.errors import EdgecError
 
 if TYPE_CHECKING:
     from edgec.core.passes import Pass
@@ -33,10 +31,9 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A pass.", show_default=False)], json: Json = False
 ) -> None:
     """Show what a pass does, its cases, its source, and its options."""
-    passes = {each.name: each for each in _installed()}
-    if name not in passes:
-        raise _unknown(name, tuple(passes))
-    chosen = passes[name]
+    from edgec.core.recipe import find_pass
+
+    chosen = find_pass(name)
     if json:
         terminal.write_json(
             {
@@ -56,18 +53,10 @@ def show(
 
 
 def _installed() -> tuple[type[Pass], ...]:
-    from edgec.core.recipe import installed_passes
+    from edgec.core.recipe import find_pass, pass_names
 
-    return tuple(sorted(installed_passes().values(), key=lambda each: each.name))
+    return tuple(find_pass(name) for name in pass_names())
 
 
 def _summary(chosen: type[Pass]) -> str:
     return (inspect.getdoc(chosen) or "").partition("\n")[0]
-
-
-def _unknown(name: str, names: tuple[str, ...]) -> EdgecError:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]}?" if close else UNKNOWN_PASS.remedy
-    return EdgecError(UNKNOWN_PASS, f"no pass is called {name}", hint=hint)

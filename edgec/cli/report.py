@@ -32,14 +32,14 @@ def report(
     if json or format is Format.JSON:
         terminal.write(write_json(loaded).decode())
     elif format is Format.MARKDOWN:
-        from edgec.report import markdown
+        from edgec.report.markdown import write_markdown
 
-        terminal.write(markdown.render(loaded))
+        terminal.write(write_markdown(loaded))
     elif format is Format.HTML:
-        from edgec.report import html
+        from edgec.report.html import write_html
 
-        terminal.write(html.render(loaded))
+        terminal.write(write_html(loaded).decode())
     else:
-        from edgec.report import terminal as rendering
+        from edgec.report.terminal import TerminalReport
 
-        terminal.write(rendering.render(loaded))
+        terminal.write_rich(TerminalReport(loaded))

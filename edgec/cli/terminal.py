@@ -7,6 +7,10 @@ import os
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Json = Mapping[str, object] | Sequence[object]
 
@@ -26,6 +30,15 @@ def write_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     lines = [tuple(printable(cell) for cell in row) for row in (titles, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
     write("\n".join("  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in lines))
+
+
+def write_rich(shown: RenderableType) -> None:
+    """Write something that Rich lays out to stdout, coloured only where a terminal wants colour."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    colour = coloured(terminal)
+    Console(file=sys.stdout, force_terminal=colour, no_color=not colour, highlight=False).print(shown)
 
 
 def say(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from edgec.core.errors import EdgecError
 LARGEST_ARRAYS_BYTES = 8 * 2**30
 _MOST_ARRAYS = 4096
 _LONGEST_HEADER = 10_000
+_HEADER_ERRORS = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, KeyError, tokenize.TokenError)
+"""What numpy raises for headers that it did not write."""
 
 
 class ArrayFile:
@@ -98,7 +101,7 @@ class ArrayFile:
             else:
                 raise self._damaged(f"the array {name} has format version {version[0]}.{version[1]}")
             shape, fortran, dtype = read(file, max_header_size=_LONGEST_HEADER)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, KeyError) as problem:
+        except _HEADER_ERRORS as problem:
             raise self._damaged(f"the array {name} has no valid header") from problem
         self._order[name] = "F" if fortran else "C"
         return ArrayHeader(dtype, tuple(shape))

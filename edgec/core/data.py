@@ -106,7 +106,7 @@ def load_data(specification: str, inputs: tuple[TensorSpec, ...]) -> DataSource:
         from edgec.core.data_images import ImageData
 
         return ImageData(specification, inputs)
-    if path.suffix == ".npz":
+    if path.suffix == ".npz" and path.is_file():
         return ArrayData(path, inputs)
     if ":" in specification and "/" not in specification:
         from edgec.core.data_function import FunctionData

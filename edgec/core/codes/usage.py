@@ -86,11 +86,3 @@ NOT_AN_ARRAY_FILE = ErrorCode(
     "`edgec run` takes a .npz file with one array for each input of the artefact, of its name, type and shape.",
     "Write it with numpy: np.savez('x.npz', NAME=array).",
 )
-
-UNKNOWN_PASS = ErrorCode(
-    "EC0111",
-    "there is no such pass",
-    ExitStatus.USAGE,
-    "No installed package declares a pass of this name in the entry-point group `edgec.passes`.",
-    "`edgec passes list` shows those that are installed.",
-)

@@ -1,0 +1,28 @@
+"""The backend of a target; heavy libraries are imported only when their backend is wanted."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from edgec.backends.plan import Backend
+from edgec.core.codes.tool import TOOL_MISSING
+from edgec.core.errors import EdgecError
+from edgec.core.target import Target
+
+
+def backend_for(target: Target) -> Backend:
+    """The backend that a target names.
+
+    Raises:
+        EdgecError: EC0901 if what the backend needs is not installed, with the line that installs it.
+    """
+    if target.backend == "tvm" and importlib.util.find_spec("tvm") is not None:
+        from edgec.backends.tvm.backend import TvmBackend
+
+        return TvmBackend()
+    if target.backend == "tvm":
+        what, hint = "the compiler for CPUs is not installed", "pip install 'edgec[tvm]'"
+    else:
+        what = f"this version of edgec has no backend {target.backend}"
+        hint = "choose a target whose backend is tvm; see `edgec targets list`"
+    raise EdgecError(TOOL_MISSING, what, where=f"target {target.name}", hint=hint)
