@@ -31,8 +31,8 @@ class LowerRecurrent(Pass):
     Case 2: the recurrence is a Scan with one MatMul a step; two for a GRU without `linear_before_reset`.
     Case 3: a sequence of one step needs no Scan: the step stands in the graph itself.
     Case 4: a reversed direction scans from the end; two directions are two Scans, joined by Concat.
-    Case 5: `sequence_lens` that are constant and equal to the number of steps are ignored; others, constant or computed,
-        freeze the states of a sequence that has ended and make its outputs 0.
+    Case 5: `sequence_lens` that are constant and equal to the number of steps are ignored; others, constant or
+        computed, freeze the states of a sequence that has ended and make its outputs 0.
     Case 6: weights that are computed at run time (behind a DequantizeLinear) are sliced and transposed in the graph.
 
     All activation functions that ONNX lists, `clip`, peepholes, `input_forget`, `layout` 0 and 1, absent or present
@@ -251,9 +251,8 @@ def _scan(
     output, following = _masked_step(cell, scanned[0], state_parameters, mask_parameter, body)
     if output is following[0]:
         output = body.one("Identity", output)
-    graph = ir.Graph(
-        [*state_parameters, *scanned], [*following, output], nodes=body.nodes, name=write.names.fresh(f"{write.prefix}.step")
-    )
+    name = write.names.fresh(f"{write.prefix}.step")
+    graph = ir.Graph([*state_parameters, *scanned], [*following, output], nodes=body.nodes, name=name)
     backwards = int(recurrent.reversed_directions[direction])
     outputs = write.several(
         "Scan",

@@ -30,7 +30,7 @@ class MergeInitializers(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Merge in place."""
-        lifted, skipped = _lift_constants(model)
+        lifted, skipped = lift_constants(model)
         moved = _move_to_main_graph(model)
         merged, freed = _merge(model)
         return PassResult(
@@ -41,8 +41,8 @@ class MergeInitializers(Pass):
         )
 
 
-def _lift_constants(model: ir.Model) -> tuple[int, list[Skip]]:
-    """Case 1."""
+def lift_constants(model: ir.Model) -> tuple[int, list[Skip]]:
+    """Case 1: in place; how many were lifted, and those that stay."""
     names = Names(model)
     lifted, skipped = 0, []
     for node in nodes_of(model, "Constant"):

@@ -26,15 +26,15 @@ class NodeWriter:
         self.names = names
         self.prefix = prefix
         self.opset = model.opset_imports.get("", 1)
-        self._main = model.graph
+        self._model = model
 
     def nested(self) -> NodeWriter:
         """A writer for the body of a loop: same names and constants, nodes of its own."""
-        inner = NodeWriter.__new__(NodeWriter)
-        inner.nodes, inner.names, inner.prefix, inner.opset, inner._main = [], self.names, self.prefix, self.opset, self._main
-        return inner
+        return NodeWriter(self._model, self.names, self.prefix)
 
-    def several(self, op_type: str, inputs: Sequence[ir.Value | None], outputs: int, **attributes: Attribute) -> list[ir.Value]:
+    def several(
+        self, op_type: str, inputs: Sequence[ir.Value | None], outputs: int, **attributes: Attribute
+    ) -> list[ir.Value]:
         """Write a node with several outputs; the outputs."""
         node = ir.node(
             op_type, list(inputs), attributes, num_outputs=outputs, name=self.names.fresh(f"{self.prefix}/{op_type}")
@@ -50,7 +50,7 @@ class NodeWriter:
 
     def constant(self, role: str, contents: np.ndarray) -> ir.Value:
         """An initializer of the main graph, named after its role."""
-        return add_constant(self._main, self.names.fresh(f"{self.prefix}.{role}"), contents)
+        return add_constant(self._model.graph, self.names.fresh(f"{self.prefix}.{role}"), contents)
 
     def integers(self, role: str, *numbers: int) -> ir.Value:
         """A constant int64 vector."""

@@ -30,7 +30,7 @@ class NormaliseGraph(Pass):
         respelled = _spell_domains(model)
         fixed = _compile_defaults_in(model)
         renamed_values = _name_values(model)
-        renamed = _name_nodes(model)
+        renamed = name_nodes(model)
         for skip in fixed:
             context.progress.note(f"{skip.node}: {skip.reason}")
         return PassResult(
@@ -91,7 +91,7 @@ def _name_values(model: ir.Model) -> int:
     return renamed
 
 
-def _name_nodes(model: ir.Model) -> int:
+def name_nodes(model: ir.Model) -> int:
     """Case 1; the number of nodes that got a new name."""
     nodes = all_nodes(model)
     taken: set[str] = set()

@@ -21,8 +21,9 @@ GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 DEFAULT_ACTIVATIONS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
 
 _PLAIN = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softsign": "Softsign", "softplus": "Softplus"}
-_WITH_ALPHA = {"leakyrelu": ("LeakyRelu", 0.01), "thresholdedrelu": ("ThresholdedRelu", 1.0), "elu": ("Elu", 1.0)}
-_WITH_ALPHA_AND_BETA = {"hardsigmoid": (0.2, 0.5), "affine": (1.0, 0.0), "scaledtanh": (1.0, 1.0)}
+_WITH_ALPHA = {"leakyrelu": ("LeakyRelu", 0.01), "thresholdedrelu": ("ThresholdedRelu", None), "elu": ("Elu", 1.0)}
+_WITH_ALPHA_AND_BETA = {"hardsigmoid": (0.2, 0.5), "affine": (None, None), "scaledtanh": (None, None)}
+"""Default parameters; None where the standard gives none, or ONNX Runtime another: then they must be given."""
 
 
 class UnknownActivationError(Exception):
@@ -157,12 +158,12 @@ def _activation(name: str, alphas: list[float], betas: list[float]) -> Activatio
         return lambda write, value: write.one(_PLAIN[key], value)
     if key in _WITH_ALPHA:
         op_type, default = _WITH_ALPHA[key]
-        alpha = alphas.pop(0) if alphas else default
-        return lambda write, value: write.one(op_type, value, alpha=alpha)
+        slope = _parameter(name, alphas, default)
+        return lambda write, value: write.one(op_type, value, alpha=slope)
     if key not in _WITH_ALPHA_AND_BETA:
         raise UnknownActivationError(f"the activation function {name} is none of those that ONNX lists")
-    alpha, beta = _WITH_ALPHA_AND_BETA[key]
-    alpha, beta = (alphas.pop(0) if alphas else alpha), (betas.pop(0) if betas else beta)
+    default_alpha, default_beta = _WITH_ALPHA_AND_BETA[key]
+    alpha, beta = _parameter(name, alphas, default_alpha), _parameter(name, betas, default_beta)
     if key == "hardsigmoid":
         return lambda write, value: write.one("HardSigmoid", value, alpha=alpha, beta=beta)
 
@@ -174,6 +175,14 @@ def _activation(name: str, alphas: list[float], betas: list[float]) -> Activatio
         return write.one("Add", _times(write, value, alpha), shift)
 
     return scaled_tanh if key == "scaledtanh" else affine
+
+
+def _parameter(name: str, given: list[float], default: float | None) -> float:
+    if given:
+        return given.pop(0)
+    if default is None:
+        raise UnknownActivationError(f"{name} without its parameters: ONNX and ONNX Runtime have different defaults")
+    return default
 
 
 def _times(write: NodeWriter, value: ir.Value, factor: float) -> ir.Value:
