@@ -212,6 +212,12 @@ def gate_text(record: PassRecord) -> str:
     return f"error ≤ {formatting.scientific(record.fidelity.max_relative_error)} of the range"
 
 
+def assumptions(report: Report) -> tuple[str, ...]:
+    """What edgec and its passes decided for the user, each once."""
+    by_passes = (text for record in report.passes for text in record.assumptions)
+    return tuple(dict.fromkeys(map(formatting.printable, (*report.assumptions, *by_passes))))
+
+
 @dataclass(frozen=True)
 class SkippedRow:
     """Nodes that a pass left alone for one reason."""

@@ -45,7 +45,7 @@ def size(value: float) -> str:
     for factor, unit in _BINARY_UNITS:
         if abs(value) >= factor:
             return f"{significant(value / factor)} {unit}"
-    return f"{significant(value, 4)} B"
+    return f"{significant(value, 4) if value != int(value) else int(value)} B"
 
 
 def milliseconds(value: float) -> str:
@@ -159,7 +159,7 @@ def milliseconds_column(values: Sequence[float]) -> Column:
 def share_column(values: Sequence[float]) -> Column:
     """Each value's percentage of their sum."""
     total = math.fsum(values)
-    return _column(values, total / 100 if total else 1, "%", decimals=1)
+    return _column([value / total if total else 0.0 for value in values], 0.01, "%", decimals=1)
 
 
 def _largest(values: Sequence[float]) -> float:

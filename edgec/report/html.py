@@ -25,6 +25,7 @@ def write_html(report: Report) -> bytes:
             report=report,
             inputs=tuple(map(content.tensor_text, report.model.inputs)),
             outputs=tuple(map(content.tensor_text, report.model.outputs)),
+            assumptions=content.assumptions(report),
             verdict=content.verdict(report),
             cards=content.cards(report),
             metrics=content.metric_rows(report),

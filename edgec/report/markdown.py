@@ -73,9 +73,8 @@ def _metrics(report: Report) -> str:
 
 
 def _assumptions(report: Report) -> str:
-    if not report.assumptions:
-        return ""
-    return "## Assumptions\n\n" + "\n".join(f"- {prose(text)}" for text in report.assumptions)
+    lines = [f"- {prose(text)}" for text in content.assumptions(report)]
+    return "## Assumptions\n\n" + "\n".join(lines) if lines else ""
 
 
 def _passes(report: Report) -> str:

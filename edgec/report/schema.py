@@ -287,7 +287,8 @@ class Report(_Section):
         stated = self.reconciliation
         if not _close(stated.layers_ms, expected):
             raise ValueError(f"layers add up to {expected} ms, reconciliation states {stated.layers_ms} ms")
-        if not _close(stated.layers_ms + stated.between_layers_ms, total.value):
+        scale = max(abs(stated.layers_ms), abs(total.value))
+        if abs(stated.layers_ms + stated.between_layers_ms - total.value) > SUM_TOLERANCE * scale:
             raise ValueError(
                 f"{stated.layers_ms} ms in layers and {stated.between_layers_ms} ms between them "
                 f"do not add up to the latency of {total.value} ms"

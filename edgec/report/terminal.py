@@ -43,8 +43,9 @@ class TerminalReport:
         report, wide = self.report, options.max_width >= WIDE
         yield _header(report)
         yield _section("Totals of one inference", _metrics(report))
-        if report.assumptions:
-            yield _section("Assumptions", bullets(report.assumptions))
+        assumptions = content.assumptions(report)
+        if assumptions:
+            yield _section("Assumptions", bullets(assumptions))
         yield _section("Passes", _passes(report, wide=wide))
         skipped = content.skipped_rows(report)
         if skipped:

@@ -84,7 +84,7 @@ def sample_passes() -> tuple[PassRecord, ...]:
             name="fold-constants", kind=Kind.EXACT, seconds=0.41, options={"largest_bytes": 1048576}, modified=True,
             before=start, after=start,
             fidelity=equal,
-            gate="passed", stats={"folded": 14}, skipped=(),
+            gate="passed", stats={"folded": 14}, skipped=(), assumptions=("training mode of `drop` is off",),
         ),
         PassRecord(
             name="fold-batch-norm", kind=Kind.EXACT, seconds=0.12, options={}, modified=True,
