@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import mmap
 import re
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from edgec.core.codes.model import MODEL_DAMAGED, MODEL_NOT_READABLE, NOT_ONNX
 from edgec.core.errors import EdgecError
 from edgec.graph.contractions import check_contractions
+from edgec.graph.quiet import quiet_onnx_ir
 from edgec.graph.shapes import infer_shapes
 from edgec.graph.structure import check_structure, graphs_of, tensors_of
 from edgec.graph.weights import WeightFiles, map_file, mapped_tensor
@@ -144,15 +144,11 @@ def _parse(content: mmap.mmap, path: Path) -> onnx.ModelProto:
 
 def _to_ir(proto: onnx.ModelProto, files: WeightFiles) -> ir.Model:
     mapped = _map_weights(proto, files)
-    loggers = [logging.getLogger("onnx_ir")]
-    level = loggers[0].level
-    loggers[0].setLevel(logging.CRITICAL)
     try:
-        model = ir.from_proto(proto)
+        with quiet_onnx_ir():
+            model = ir.from_proto(proto)
     except _READER_ERRORS as error:
         raise EdgecError(MODEL_DAMAGED, _innermost(error), hint=_EXPORT_AGAIN) from error
-    finally:
-        loggers[0].setLevel(level)
     _put_weights(model, mapped)
     return model
 

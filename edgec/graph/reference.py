@@ -14,6 +14,7 @@ import onnx_ir as ir
 from edgec.core.codes.model import REFERENCE_RUN
 from edgec.core.errors import EdgecError
 from edgec.core.passes import Sample
+from edgec.graph.quiet import quiet_onnx_ir
 
 _MESSAGE_BYTES = 1_800_000_000
 """A serialised model must stay below 2 GiB; larger weights go into a file beside it."""
@@ -60,7 +61,8 @@ class ReferenceSession:
         weights = sum(v.const_value.nbytes for g in model.graphs() for v in g.initializers.values() if v.const_value)
         try:
             if weights < _MESSAGE_BYTES:
-                message = ir.to_proto(model).SerializeToString()
+                with quiet_onnx_ir():
+                    message = ir.to_proto(model).SerializeToString()
                 return onnxruntime.InferenceSession(message, options, providers=providers)
             with tempfile.TemporaryDirectory(prefix="edgec-reference-") as folder:
                 path = Path(folder) / "model.onnx"

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from edgec.core.codes.model import SHAPES_CONTRADICT
 from edgec.core.errors import EdgecError
+from edgec.graph.quiet import quiet_onnx_ir
 
 if TYPE_CHECKING:
     import onnx
@@ -68,7 +69,9 @@ def infer_shapes(model: ir.Model) -> None:
     from onnx.shape_inference import infer_shapes as infer
 
     try:
-        inferred = infer(_light_proto(model), check_type=True, strict_mode=True, data_prop=True)
+        with quiet_onnx_ir():
+            light = _light_proto(model)
+        inferred = infer(light, check_type=True, strict_mode=True, data_prop=True)
     except (InferenceError, RuntimeError, ValueError) as error:
         what = _first_line(str(error))
         hint = "export the model again; if you gave --shape, try the shape that it was trained with"

@@ -35,6 +35,10 @@ def check_structure(model: onnx.ModelProto) -> None:
     opsets = _check_versions(model)
     functions = {(function.domain, function.name) for function in model.functions}
     checker = _GraphChecker(opsets, functions)
+    for value in model.graph.input:
+        if value.type.WhichOneof("value") in (None, "tensor_type") and not value.type.tensor_type.elem_type:
+            what = f"the input `{value.name}` has no element type"
+            raise EdgecError(MODEL_DAMAGED, what, where=value.name, hint=_EXPORT_AGAIN)
     checker.check_graph(model.graph, frozenset(), "the graph")
     for function in model.functions:
         own = {entry.domain: entry.version for entry in function.opset_import}
@@ -181,6 +185,9 @@ class _GraphChecker:
             if attribute.type != declared.type.value:  # type: ignore[attr-defined]
                 what = f"the attribute `{attribute.name}` of {place} is not of the type that {node.op_type} wants"
                 raise EdgecError(MODEL_DAMAGED, what, where=place, hint=_EXPORT_AGAIN)
+            if not _is_text(attribute):
+                what = f"the attribute `{attribute.name}` of {place} is not text in UTF-8"
+                raise EdgecError(MODEL_DAMAGED, what, where=place, hint=_EXPORT_AGAIN)
             if not attribute.ref_attr_name and not _holds_value(attribute):
                 what = f"the attribute `{attribute.name}` of {place} has no value"
                 raise EdgecError(MODEL_DAMAGED, what, where=place, hint=_EXPORT_AGAIN)
@@ -205,6 +212,15 @@ _VALUE_FIELDS = {
 def _holds_value(attribute: onnx.AttributeProto) -> bool:
     field = _VALUE_FIELDS.get(attribute.type)
     return field is None or attribute.HasField(field)
+
+
+def _is_text(attribute: onnx.AttributeProto) -> bool:
+    try:
+        for text in (attribute.s, *attribute.strings):
+            text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def describe(node: onnx.NodeProto, number: int) -> str:
