@@ -171,7 +171,9 @@ def _with_shapes(
             raise
         notes.append(f"some dimensions are open, so some numbers are unknown; {problem.hint}")
         return model
-    notes += result.assumptions
+    assumed = result.stats.get("set to 1")
+    if assumed:
+        notes.append(f"not given, and counted as 1: {assumed}")
     return result.model
 
 

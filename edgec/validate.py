@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import struct
 import tempfile
 from pathlib import Path
@@ -69,8 +70,8 @@ def validate_target(name_or_path: str) -> Validation:
 
 
 def expected_machine(triple: str) -> str:
-    """The machine that an LLVM triple stands for, in the words of `machine_of`."""
-    architecture = triple.partition("-")[0]
+    """The machine that an LLVM triple stands for, or this one for `native`, in the words of `machine_of`."""
+    architecture = platform.machine() if triple == "native" else triple.partition("-")[0]
     if architecture.startswith(("thumb", "armv")) or architecture == "arm":
         return "arm"
     return "riscv" if architecture.startswith("riscv") else {"arm64": "aarch64"}.get(architecture, architecture)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
+from edgec.core.codes.artifact import WRONG_RESULTS
+from edgec.core.errors import EdgecError
 from edgec.core.fidelity import Fidelity
 from edgec.core.interface import Interface
 from edgec.core.manifest import check_integrity
@@ -82,6 +85,28 @@ def verify(artifact: Path, *, samples: int, seed: int, progress: Progress) -> Ve
     return Verdict(artifact=str(artifact), files=len(manifest.files), verification=verification, passed=passed)
 
 
+def verify_build(
+    folder: Path, interface: Interface, model: ir.Model, samples: Sequence[Sample], progress: Progress
+) -> Verification:
+    """Run a fresh artefact before it is handed over; where it cannot run here, that is said instead.
+
+    Raises:
+        EdgecError: EC0607 if the outputs differ by more than the tolerance; what running either side raises.
+    """
+    reason = can_run(interface)
+    if reason is not None:
+        return Unverified(reason=reason)
+    found = compare_with_reference(folder, interface, model, samples, progress)
+    if not within_tolerance(found):
+        raise EdgecError(
+            WRONG_RESULTS,
+            f"the largest error is {found.max_relative_error:.3g} of the output's range, {found.tolerance} is allowed",
+            where=f"{found.where}, {found.samples} samples",
+            hint=WRONG_RESULTS.remedy,
+        )
+    return found
+
+
 def compare_with_reference(
     folder: Path, interface: Interface, model: ir.Model, samples: Sequence[Sample], progress: Progress
 ) -> Verified:
@@ -92,7 +117,8 @@ def compare_with_reference(
     """
     progress.start("comparing with ONNX Runtime", len(samples))
     reference = ReferenceSession(model)
-    expected, produced = [], []
+    expected: list[dict[str, np.ndarray]] = []
+    produced: list[dict[str, np.ndarray]] = []
     for sample in samples:
         expected.append(reference.run(sample))
         produced += run_artifact(folder, interface, [sample]).outputs

@@ -21,6 +21,9 @@ from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
 
 FILE_NAME = "manifest.json"
+REPORT_FILES = frozenset({"report.json", "report.html"})
+"""Written after the manifest and not recorded in it: they hold measurements, which differ from build to build."""
+_UNRECORDED = REPORT_FILES | {FILE_NAME}
 _LARGEST_MANIFEST_BYTES = 16 * 2**20
 _MOST_FILES = 50_000
 _LISTED = 20
@@ -30,7 +33,7 @@ _CHUNK = 2**20
 def _safe_path(path: str) -> str:
     parts = PurePosixPath(path).parts
     plain = path.isprintable() and "\\" not in path and str(PurePosixPath(path)) == path
-    if not parts or not plain or path.startswith("/") or ".." in parts or path in (".", FILE_NAME):
+    if not parts or not plain or path.startswith("/") or ".." in parts or path in (".", *_UNRECORDED):
         raise ValueError(f"{path!r} is not a plain path inside the artefact")
     return path
 
@@ -87,7 +90,7 @@ class Manifest(_Record):
         edgec: version of edgec that built the artefact.
         provenance: what it was made from.
         interface: how to call it.
-        files: every file except the manifest itself, sorted by path.
+        files: every file except the manifest itself and the reports, sorted by path.
     """
 
     schema_name: Literal["edgec-manifest/1"] = Field(default="edgec-manifest/1", alias="schema")
@@ -114,7 +117,7 @@ def digest_of(values: BaseModel) -> str:
 
 
 def write_manifest(folder: Path, *, edgec: str, provenance: Provenance, interface: Interface) -> Manifest:
-    """Record every file of a finished artefact in its manifest; call it last.
+    """Record every file of a finished artefact in its manifest; only reports may be added afterwards.
 
     Raises:
         EdgecError: EC0603 if the folder holds something else than files and folders, or cannot be written.
@@ -132,7 +135,7 @@ def write_manifest(folder: Path, *, edgec: str, provenance: Provenance, interfac
         edgec=edgec,
         provenance=provenance.model_copy(update={"tools": dict(sorted(provenance.tools.items()))}),
         interface=interface,
-        files=tuple(_record(folder, path) for path in found if path != FILE_NAME),
+        files=tuple(_record(folder, path) for path in found if path not in _UNRECORDED),
     )
     text = json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
     try:
@@ -175,7 +178,7 @@ def check_integrity(folder: Path) -> Manifest:
     recorded = {file.path: file for file in manifest.files}
     if len(recorded) != len(manifest.files):
         raise _damaged(folder / FILE_NAME, "it names a file twice")
-    present = set(found) - {FILE_NAME}
+    present = set(found) - _UNRECORDED
     findings = list(oddities)
     findings += [f"{path}: missing" for path in sorted(recorded.keys() - present)]
     findings += [f"{path}: not part of the artefact" for path in sorted(present - recorded.keys())]
@@ -200,7 +203,7 @@ def foreign_files(folder: Path) -> tuple[str, ...]:
     Raises:
         EdgecError: as `read_manifest`.
     """
-    recorded = {file.path for file in read_manifest(folder).files} | {FILE_NAME}
+    recorded = {file.path for file in read_manifest(folder).files} | _UNRECORDED
     found, oddities = _files_in(folder)
     return tuple(sorted(set(found) - recorded)) + tuple(oddities)
 

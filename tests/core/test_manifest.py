@@ -91,6 +91,14 @@ def test_every_difference_is_named(artifact: Path) -> None:
     }
 
 
+def test_reports_may_come_later_and_differ(artifact: Path) -> None:
+    (artifact / "report.json").write_text("measured")
+    (artifact / "report.html").write_text("measured")
+    assert [file.path for file in check_integrity(artifact).files] == ["include/m.h", "run"]
+    (artifact / "include" / "report.json").write_text("not at its place")
+    assert code_of(artifact) == "EC0606"
+
+
 def test_a_file_of_another_size_is_named_with_both_sizes(artifact: Path) -> None:
     (artifact / "run").write_bytes(b"long program")
     with pytest.raises(EdgecError) as caught:

@@ -55,3 +55,12 @@ CHANGED_FILES = ErrorCode(
     "or is no regular file, so what the report says need not hold for what is there.",
     "Build the artefact again, or restore the files that the message lists.",
 )
+
+WRONG_RESULTS = ErrorCode(
+    "EC0607",
+    "the compiled network does not compute what its model says",
+    ExitStatus.BUDGET_FAILED,
+    "Before an artefact is handed over it runs on the same inputs as its model in ONNX Runtime. The outputs differ by "
+    "more than rounding explains, so nothing was written.",
+    "Report it with the model; a single thread or another target may work meanwhile.",
+)
