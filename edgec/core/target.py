@@ -99,6 +99,24 @@ class Power(_Section):
     busy_w: Quantity
 
 
+class Prediction(_Section):
+    """Coefficients of the latency model, `edgec/measure/prediction.py`, for fp32.
+
+    Attributes:
+        compute_efficiency: share of `fma_per_cycle` that multiply-accumulates reach.
+        effective_bandwidth_gbps: gigabytes (1e9 bytes) per second of what kernels read and write, caches included.
+        kernel_overhead_us: time of a kernel call beyond its work.
+        band_low: lower end of the band as a multiple of the prediction.
+        band_high: upper end of the band as a multiple of the prediction.
+    """
+
+    compute_efficiency: Quantity
+    effective_bandwidth_gbps: Quantity
+    kernel_overhead_us: Quantity
+    band_low: Quantity
+    band_high: Quantity
+
+
 class Emulator(_Section):
     """How an artefact runs on another machine: `qemu-aarch64 -cpu cortex-a72`.
 
@@ -132,4 +150,5 @@ class Target(_Section):
     core: Core
     memory: Memory
     power: Power | None = None
+    prediction: Prediction | None = None
     emulator: Emulator | None = None
