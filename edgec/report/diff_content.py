@@ -51,7 +51,9 @@ def _remark(change: MetricChange) -> str:
         return formatting.printable(change.after.unavailable)
     if not change.same_mode:
         return f"{change.before.mode.value}, then {change.after.mode.value}"
-    return "bands overlap" if change.bands_overlap else "clear of both bands"
+    if change.before.low == change.before.high and change.after.low == change.after.high:
+        return "exact"
+    return "bands overlap" if change.bands_overlap else "bands apart"
 
 
 @dataclass(frozen=True)
