@@ -149,7 +149,7 @@ def _function_for(node: ir.Node, opset: int) -> ir.Function | None:
     versions = {*schema.function_opset_versions, *schema.context_dependent_function_opset_versions}
     for version in sorted(versions, key=lambda v: (v > opset, abs(opset - v))):
         proto = _body(schema, node, version)
-        if proto is None or not proto.node:
+        if proto is None or not proto.node or not _yields(proto, node):
             continue
         if all(_means_the_same(inner.op_type, version, opset) for inner in proto.node if inner.domain == ""):
             for imported in proto.opset_import:
@@ -179,6 +179,15 @@ def _body(schema: Any, node: ir.Node, version: int) -> onnx.FunctionProto | None
     serialized = ir.serde.serialize_node(node).SerializeToString()
     proto.ParseFromString(schema.get_context_dependent_function_with_opset_version(version, serialized, types))
     return proto
+
+
+def _yields(proto: onnx.FunctionProto, node: ir.Node) -> bool:
+    """Cut the outputs of a body to those that the node has; whether the body makes each of them."""
+    made = {name for inner in proto.node for name in inner.output} | set(proto.input)
+    wanted = list(proto.output)[: len(node.outputs)]
+    del proto.output[:]
+    proto.output.extend(wanted)
+    return len(wanted) == len(node.outputs) and made.issuperset(wanted)
 
 
 def _schema(op_type: str, opset: int) -> Any:  # noqa: ANN401  onnx's stubs lack the methods for function bodies

@@ -82,9 +82,9 @@ def _replace(model: ir.Model, node: ir.Node, spelling: Spelling, match: Match, n
         made.outputs[0].type, made.outputs[0].shape = output.type, output.shape
     insert_before(node, write.nodes)
     replace_value(output, result, names)
-    remove_unused(sorted(match.nodes, key=lambda inner: inner is node))
-    for inner in match.nodes:
-        remove_unused([inner])
+    # An inner node can only go when its readers are gone, and the order of a match is not that of the graph.
+    for _ in match.nodes:
+        remove_unused(match.nodes)
     return True
 
 
