@@ -7,7 +7,7 @@ inputs of the stated range; `tests/backends/test_approximations.py` holds them t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Expression = Any
@@ -72,7 +72,7 @@ _LOGARITHM = (
     -2.4999993993e-1,
     3.3333331174e-1,
 )
-_SQRT_HALF = 0.707106781186547524
+_SQRT_HALF_BITS = 0x3F3504F3
 _SMALLEST_NORMAL = 1.17549435e-38
 
 
@@ -82,6 +82,14 @@ def _constant(value: float) -> Expression:
     return tirx.const(value, "float32")
 
 
+def _named(name: str, value: Expression, body: Callable[[Expression], Expression]) -> Expression:
+    """`body` of a value that is computed once: TIR expressions are trees, which repeat all that is used twice."""
+    from tvm import tirx
+
+    variable = tirx.Var(name, "float32")
+    return tirx.Let(variable, value, body(variable))
+
+
 def _polynomial(x: Expression, coefficients: Sequence[float]) -> Expression:
     result = _constant(coefficients[0])
     for coefficient in coefficients[1:]:
@@ -89,12 +97,16 @@ def _polynomial(x: Expression, coefficients: Sequence[float]) -> Expression:
     return result
 
 
-def _clamp(x: Expression, low: float, high: float) -> Expression:
+def _clamped(x: Expression, low: float, high: float, body: Callable[[Expression], Expression]) -> Expression:
+    """`body` of x between bounds, or of NaN."""
     # Not tirx.max/min: those lose NaN, while a comparison with NaN is false and so lets it through here.
     from tvm import tirx
 
-    raised = tirx.Select(x < _constant(low), _constant(low), x)
-    return tirx.Select(raised > _constant(high), _constant(high), raised)
+    def bounded(x: Expression) -> Expression:
+        raised = tirx.Select(x < _constant(low), _constant(low), x)
+        return tirx.Select(x > _constant(high), _constant(high), raised)
+
+    return _named("x", x, lambda x: _named("bounded", bounded(x), body))
 
 
 def _power_of_two(exponent: Expression) -> Expression:
@@ -120,13 +132,25 @@ def exponential(x: Expression) -> Expression:
     Relative error <= 2e-7 where the result is a normal number; subnormal results are correct to their last two bits;
     overflows to infinity, underflows to 0, keeps NaN. Source: Cephes `expf`.
     """
-    bounded = _clamp(x, -104.0, 89.0)
-    exponent = _rounded(bounded * _constant(_LOG2_E))
-    rest = bounded - exponent * _constant(_LN2_HIGH) - exponent * _constant(_LN2_LOW)
-    mantissa = _polynomial(rest, _EXPONENTIAL) * rest * rest + rest + _constant(1.0)
-    # Two factors, as 2**exponent alone is no float32 at either end of the range.
-    half = _rounded(exponent * _constant(0.5))
-    return mantissa * _power_of_two(half) * _power_of_two(exponent - half)
+
+    def of_parts(exponent: Expression, rest: Expression) -> Expression:
+        mantissa = _polynomial(rest, _EXPONENTIAL) * rest * rest + rest + _constant(1.0)
+        # Two factors, as 2**exponent alone is no float32 at either end of the range.
+        return _named(
+            "half",
+            _rounded(exponent * _constant(0.5)),
+            lambda half: mantissa * _power_of_two(half) * _power_of_two(exponent - half),
+        )
+
+    def of_exponent(bounded: Expression, exponent: Expression) -> Expression:
+        rest = bounded - exponent * _constant(_LN2_HIGH) - exponent * _constant(_LN2_LOW)
+        return _named("rest", rest, lambda rest: of_parts(exponent, rest))
+
+    def of_bounded(bounded: Expression) -> Expression:
+        rounded = _rounded(bounded * _constant(_LOG2_E))
+        return _named("exponent", rounded, lambda exponent: of_exponent(bounded, exponent))
+
+    return _clamped(x, -104.0, 89.0, of_bounded)
 
 
 def sigmoid(x: Expression) -> Expression:
@@ -142,17 +166,30 @@ def hyperbolic_tangent(x: Expression) -> Expression:
     """Hyperbolic tangent. Relative error <= 6e-7; saturates at ±1, keeps NaN. Source: Eigen `ptanh_float`."""
     from tvm import tirx
 
-    bounded = _clamp(x, -_TANH_SATURATION, _TANH_SATURATION)
-    square = bounded * bounded
-    rational = bounded * (_polynomial(square, _TANH_NUMERATOR) / _polynomial(square, _TANH_DENOMINATOR))
-    return tirx.Select(square < _constant(_TANH_LINEAR_BELOW**2), bounded, rational)
+    def of_square(bounded: Expression, square: Expression) -> Expression:
+        rational = bounded * (_polynomial(square, _TANH_NUMERATOR) / _polynomial(square, _TANH_DENOMINATOR))
+        return tirx.Select(square < _constant(_TANH_LINEAR_BELOW**2), bounded, rational)
+
+    return _clamped(
+        x,
+        -_TANH_SATURATION,
+        _TANH_SATURATION,
+        lambda bounded: _named("square", bounded * bounded, lambda square: of_square(bounded, square)),
+    )
 
 
 def error_function(x: Expression) -> Expression:
     """The error function. Relative error <= 6e-7; saturates at ±1, keeps NaN. Source: Eigen `perf_float`."""
-    bounded = _clamp(x, -_ERF_SATURATION, _ERF_SATURATION)
-    square = bounded * bounded
-    return bounded * (_polynomial(square, _ERF_NUMERATOR) / _polynomial(square, _ERF_DENOMINATOR))
+
+    def of_square(bounded: Expression, square: Expression) -> Expression:
+        return bounded * (_polynomial(square, _ERF_NUMERATOR) / _polynomial(square, _ERF_DENOMINATOR))
+
+    return _clamped(
+        x,
+        -_ERF_SATURATION,
+        _ERF_SATURATION,
+        lambda bounded: _named("square", bounded * bounded, lambda square: of_square(bounded, square)),
+    )
 
 
 def logarithm(x: Expression) -> Expression:
@@ -161,22 +198,31 @@ def logarithm(x: Expression) -> Expression:
     Relative error <= 4e-7 (subnormal x included); -infinity at 0, NaN below 0, infinity at infinity, keeps NaN.
     Source: Cephes `logf`.
     """
+    return _named("x", x, lambda x: _logarithm_limits(x, _finite_logarithm(x)))
+
+
+def _finite_logarithm(x: Expression) -> Expression:
     from tvm import tirx
 
     tiny = x < _constant(_SMALLEST_NORMAL)
     scaled = tirx.Select(tiny, x * _constant(float(1 << _MANTISSA_BITS)), x)
     bits = tirx.reinterpret("int32", scaled)
     # Taking the bits of sqrt(1/2) off first puts the mantissa between sqrt(1/2) and sqrt(2).
-    sqrt_half_bits = tirx.const(0x3F3504F3, "int32")
-    exponent = (bits - sqrt_half_bits) >> tirx.const(_MANTISSA_BITS, "int32")
+    exponent = (bits - tirx.const(_SQRT_HALF_BITS, "int32")) >> tirx.const(_MANTISSA_BITS, "int32")
     mantissa = tirx.reinterpret("float32", bits - (exponent << tirx.const(_MANTISSA_BITS, "int32")))
     scale = tirx.Cast("float32", exponent) - tirx.Select(tiny, _constant(float(_MANTISSA_BITS)), _constant(0.0))
-    fraction = mantissa - _constant(1.0)
-    square = fraction * fraction
-    correction = fraction * square * _polynomial(fraction, _LOGARITHM)
-    small = correction + scale * _constant(_LN2_LOW) - square * _constant(0.5)
-    result = fraction + small + scale * _constant(_LN2_HIGH)
-    return _logarithm_limits(x, result)
+
+    def combined(fraction: Expression, scale: Expression) -> Expression:
+        square = fraction * fraction
+        correction = fraction * square * _polynomial(fraction, _LOGARITHM)
+        small = correction + scale * _constant(_LN2_LOW) - square * _constant(0.5)
+        return fraction + small + scale * _constant(_LN2_HIGH)
+
+    return _named(
+        "fraction",
+        mantissa - _constant(1.0),
+        lambda fraction: _named("scale", scale, lambda scale: combined(fraction, scale)),
+    )
 
 
 def _logarithm_limits(x: Expression, result: Expression) -> Expression:
