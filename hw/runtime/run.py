@@ -1,7 +1,10 @@
 """Run the network of this folder on this machine: `python run.py x.npz y.npz`. Needs numpy, nothing else."""
 
+from __future__ import annotations
+
 import ctypes
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +40,7 @@ class _Model(ctypes.Structure):
 class Network:
     """A compiled network: call it with a dict of arrays by input name, get a dict of arrays by output name."""
 
-    def __init__(self, library, name):
+    def __init__(self, library: Path, name: str) -> None:
         self._library = ctypes.CDLL(str(library))
         self._library.edgec_status_text.restype = ctypes.c_char_p
         self._model = _Model.in_dll(self._library, f"{name}_model")
@@ -45,7 +48,7 @@ class Network:
         self.inputs = [_spec(self._model.inputs[i]) for i in range(self._model.input_count)]
         self.outputs = [_spec(self._model.outputs[i]) for i in range(self._model.output_count)]
 
-    def __call__(self, arrays):
+    def __call__(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run once; raises ValueError for a missing, misshapen or mistyped input."""
         given = [_checked(arrays, *spec) for spec in self.inputs]
         made = [np.empty(shape, dtype) for _, dtype, shape in self.outputs]
@@ -55,12 +58,12 @@ class Network:
         return {name: array for (name, _, _), array in zip(self.outputs, made, strict=True)}
 
 
-def _spec(info):
+def _spec(info: _TensorInfo) -> tuple[str, np.dtype, tuple[int, ...]]:
     shape = tuple(info.shape[axis] for axis in range(info.rank))
     return info.name.decode(), np.dtype(info.dtype.decode()), shape
 
 
-def _checked(arrays, name, dtype, shape):
+def _checked(arrays: Mapping[str, np.ndarray], name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     if name not in arrays:
         raise ValueError(f"input {name!r} is missing; there are {sorted(arrays)}")
     array = np.asarray(arrays[name])
@@ -69,11 +72,11 @@ def _checked(arrays, name, dtype, shape):
     return np.require(array, requirements=["C", "A"])
 
 
-def _pointers(arrays):
+def _pointers(arrays: Sequence[np.ndarray]) -> ctypes.Array:
     return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
 
 
-def main():
+def main() -> None:
     """Read the inputs by name from one .npz and write the outputs to another."""
     if len(sys.argv) != 3:
         sys.exit("usage: python run.py INPUTS.npz OUTPUTS.npz")

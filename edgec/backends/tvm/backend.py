@@ -84,6 +84,7 @@ def plan_graph(graph: KernelGraph, target: Target, *, threads: int, progress: Pr
         layers=tuple(_layers(block, 1)),
         fallbacks=tuple(_fallbacks(kernels)),
         memory=_memory_use(block, memory, scratch),
+        library=made.library,
     )
 
 

@@ -18,10 +18,12 @@ class Scheduled(Protocol):
     """A scheduled PrimFunc, and why it is slow if it is."""
 
     @property
-    def function(self) -> Any: ...  # noqa: ANN401  TVM ships no types
+    def function(self) -> Any:  # noqa: ANN401  TVM ships no types
+        """The PrimFunc."""
 
     @property
-    def fallback_reason(self) -> str | None: ...
+    def fallback_reason(self) -> str | None:
+        """Why no template fitted; None if one did."""
 
 
 Scheduler = Callable[[Any, KernelGroup, CoreDescription, int], Scheduled]
@@ -81,7 +83,7 @@ def make_kernels(
     kernels: dict[KernelGroup, Kernel] = {}
     for group in groups:
         function = primitive_function(group)
-        key = (StructuralKey(function), group.anchor.tile)
+        key = (StructuralKey(function), group.anchor.tile)  # type: ignore[call-arg]  # its stub is wrong
         if key not in known:
             scheduled = schedule(function, group, core, threads)
             known[key] = Kernel(_symbol(name, group, taken), scheduled.function, scheduled.fallback_reason)

@@ -7,13 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgec.backends.tvm.constants import ALIGNMENT
 from edgec.backends.tvm.code_generation import Kernel, groups_in_order
+from edgec.backends.tvm.constants import ALIGNMENT
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup
 from edgec.backends.tvm.kernel_graph import Value, View
 from edgec.backends.tvm.memory import Copy, LoopSlice, MemoryPlan, Region
 from edgec.core.tensor import TensorSpec
-
 
 _SLACK = ALIGNMENT  # the driver rounds the caller's workspace up to a cache line
 
@@ -134,9 +133,8 @@ class _Body:
         running = "1" if source.condition is None else f"*({self._at(source.condition)})"
         self._line(f"unsigned char running_{number} = {running};")
         self._copies([Copy(*pair) for pair in zip(source.carried, source.carried_outputs, strict=True)])
-        self._line(
-            f"for (int64_t index_{number} = 0; index_{number} < trips_{number} && running_{number}; ++index_{number}) {{"
-        )
+        condition = f"index_{number} < trips_{number} && running_{number}"
+        self._line(f"for (int64_t index_{number} = 0; {condition}; ++index_{number}) {{")
         self._depth += 1
         self._iteration(step, number)
         self._depth -= 1
@@ -300,7 +298,7 @@ _SOURCE = """\
 /* The network {symbol}, compiled by edgec: calls its kernels in order. Generated; see {symbol}.h. */
 #include "{symbol}.h"
 
-#include <string.h>
+void *memcpy(void *destination, const void *source, size_t bytes); /* bare metal may lack string.h */
 
 extern const unsigned char {symbol}_weights[];
 

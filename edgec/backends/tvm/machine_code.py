@@ -20,6 +20,8 @@ _STACK_BYTES_IN_TASK = 64 * 1024
 _STACK_BYTES = 4 * 1024
 _ALIGNMENT = 64
 _LOCAL = "local"
+_SMALLEST_VECTOR_BITS = 128
+"""What TVM assumes, with a warning, of a processor it has no vector width for."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ def llvm_target(compiler: Compiler) -> Any:  # noqa: ANN401  TVM ships no types
     description |= {"mtriple": compiler.triple, "mcpu": compiler.cpu}
     if compiler.features:
         description["mattr"] = list(compiler.features)
+    if compiler.triple.startswith("thumb"):
+        description["vector-width"] = _SMALLEST_VECTOR_BITS
     if compiler.float_abi:
         description["mfloat-abi"] = compiler.float_abi
     return tvm.target.Target(description)

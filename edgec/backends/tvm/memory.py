@@ -226,9 +226,9 @@ class _Planner:
         for whole, result, backwards in zip(
             source.collected, body.results[1 + count :], source.collected_reversed, strict=True
         ):
-            part = self._free_root(result, made)
-            if part is None:
-                part = Value(f"{whole.name}.slice", result.shape, result.dtype)
+            free = self._free_root(result, made)
+            part = free or Value(f"{whole.name}.slice", result.shape, result.dtype)
+            if free is None:
                 copies.append(Copy(result, part))
             self._add_slice(slices, whole, part, backwards, written=True)
 

@@ -1,8 +1,8 @@
 """The files of an artefact and the commands that compile and link them.
 
-Layout: `include/` the headers; `lib/` the static library, and the shared one where the device loads any; `bin/` a runner
-without dependencies; `src/` and `example/` sources to read and rebuild; `run.py` a loader for Python. Nothing in it
-depends on the folder, the time or the machine of the build.
+Layout: `include/` the headers; `lib/` the static library, and the shared one where the device loads any; `bin/` a
+runner without dependencies; `src/` and `example/` sources to read and rebuild; `run.py` a loader for Python. Nothing in
+it depends on the folder, the time or the machine of the build.
 """
 
 from __future__ import annotations

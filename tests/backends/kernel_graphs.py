@@ -1,0 +1,82 @@
+"""Small kernel graphs written by hand, with what they compute in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.backends.tvm.kernel_graph import Operation, Pattern, Value
+
+Array = np.ndarray
+Reference = Callable[..., Array]
+
+
+def value(name: str, shape: Sequence[int], dtype: str = "float32") -> Value:
+    return Value(name, tuple(shape), dtype)
+
+
+def constant(name: str, data: Any, dtype: str = "float32") -> Value:
+    array = np.asarray(data, dtype)
+    return Value(name, array.shape, dtype, array)
+
+
+def operation(
+    name: str, pattern: Pattern, inputs: Sequence[Value], output: Value, compute: Callable[..., Any]
+) -> Operation:
+    """An operation with one output; `compute` takes and returns TE tensors."""
+    return Operation(name, name.split("_")[0], pattern, tuple(inputs), (output,), lambda tensors: [compute(*tensors)])
+
+
+def binary(name: str, kind: str, one: Value, other: Value, output: Value) -> Operation:
+    """`add`, `multiply`, `subtract`, `maximum`, `less` with numpy broadcasting."""
+
+    def compute(left: Any, right: Any) -> Any:
+        from tvm import topi
+
+        made = getattr(topi, kind)(left, right)
+        return made if str(made.dtype) == output.dtype else made.astype(output.dtype)
+
+    return operation(name, Pattern.ELEMENTWISE, (one, other), output, compute)
+
+
+def unary(name: str, kind: str, source: Value, output: Value) -> Operation:
+    """`exp`, `negative`, `abs`."""
+
+    def compute(tensor: Any) -> Any:
+        from tvm import topi
+
+        return getattr(topi, kind)(tensor)
+
+    return operation(name, Pattern.ELEMENTWISE, (source,), output, compute)
+
+
+def transpose(name: str, source: Value, output: Value, axes: tuple[int, ...]) -> Operation:
+    def compute(tensor: Any) -> Any:
+        from tvm import topi
+
+        return topi.transpose(tensor, axes)
+
+    return operation(name, Pattern.INJECTIVE, (source,), output, compute)
+
+
+def row_sum(name: str, source: Value, output: Value) -> Operation:
+    """Sum over the last axis, kept as 1."""
+
+    def compute(tensor: Any) -> Any:
+        from tvm import topi
+
+        return topi.sum(tensor, axis=-1, keepdims=True)
+
+    return operation(name, Pattern.REDUCTION, (source,), output, compute)
+
+
+def matrix_product(name: str, left: Value, right: Value, output: Value) -> Operation:
+    def compute(a: Any, b: Any) -> Any:
+        from tvm import te
+
+        k = te.reduce_axis((0, left.shape[1]), "k")
+        return te.compute(output.shape, lambda i, j: te.sum(a[i, k] * b[k, j], axis=k), name)
+
+    return operation(name, Pattern.ANCHOR, (left, right), output, compute)
