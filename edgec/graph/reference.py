@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.core.codes.model import REFERENCE_RUN
+from edgec.core.codes.model import REFERENCE_RUN, REFERENCE_TIMEOUT
 from edgec.core.errors import EdgecError
 from edgec.core.passes import Sample
 from edgec.graph.quiet import quiet_onnx_ir
 
 _MESSAGE_BYTES = 1_800_000_000
 """A serialised model must stay below 2 GiB; larger weights go into a file beside it."""
+
+
+LONGEST_RUN_SECONDS = 60.0
+"""Time limit of one inference."""
 
 
 class ReferenceSession:
@@ -27,12 +32,14 @@ class ReferenceSession:
 
     Args:
         model: any model that ONNX Runtime can run; it is not changed.
+        seconds: longest time of one run; a loop may never end.
 
     Raises:
         EdgecError: EC0208 where ONNX Runtime refuses the model.
     """
 
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self, model: ir.Model, *, seconds: float = LONGEST_RUN_SECONDS) -> None:
+        self._seconds = seconds
         self._errors = _runtime_errors()
         self._session = self._open(model)
         self._outputs = [value.name for value in self._session.get_outputs()]
@@ -41,12 +48,25 @@ class ReferenceSession:
         """The outputs of the model by name, for one set of inputs.
 
         Raises:
-            EdgecError: EC0208 where ONNX Runtime cannot run the model on these inputs.
+            EdgecError: EC0208 where ONNX Runtime cannot run the model on these inputs, EC0211 where it does not end.
         """
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        # ONNX Runtime looks at this flag between nodes, inside of loops too.
+        alarm = threading.Timer(self._seconds, setattr, (options, "terminate", True))
+        alarm.daemon = True
+        alarm.start()
         try:
-            results = self._session.run(self._outputs, dict(sample))
+            results = self._session.run(self._outputs, dict(sample), options)
         except self._errors as error:
+            if options.terminate:
+                what = f"one inference did not end within {self._seconds:g} s in ONNX Runtime"
+                hint = "give real inputs with --data, or look at the loops of the model"
+                raise EdgecError(REFERENCE_TIMEOUT, what, hint=hint) from error
             raise _refused("run", error) from error
+        finally:
+            alarm.cancel()
         return dict(zip(self._outputs, (np.asarray(result) for result in results), strict=True))
 
     def _open(self, model: ir.Model) -> Any:  # noqa: ANN401  # onnxruntime has no types

@@ -79,3 +79,11 @@ OUTPUTS_DIFFER = ErrorCode(
     "The outputs that should be compared have other names, shapes or numbers of samples.",
     "This is a fault in edgec or in a pass; please report it with the model.",
 )
+REFERENCE_TIMEOUT = ErrorCode(
+    "EC0211",
+    "the model does not come to an end in ONNX Runtime",
+    ExitStatus.UNSUPPORTED,
+    "One inference in ONNX Runtime took longer than any network for an edge device should: a loop in the model runs "
+    "for ever on the inputs that it was given, or its trip count is damaged.",
+    "Give real inputs with `--data`, or look at the loops of the model.",
+)
