@@ -262,14 +262,12 @@ def _unsupported(
     """What the backend says of the model after the default recipe and the passes that it asks for."""
     from edgec.backends.selection import backend_for
     from edgec.core.pipeline import OpenGate, Pipeline
-    from edgec.core.recipe import load_recipe, make_pass
     from edgec.core.target_files import load_target
+    from edgec.pass_list import pass_list
 
     target = load_target(target_name)
     backend = backend_for(target)
-    fixed = make_pass("static-shapes", {"shapes": dict(shapes)})
-    steps = [fixed if step.name == fixed.name else step for step in load_recipe("exact").passes]
-    steps += [make_pass(name) for name in backend.prerequisites if name not in {step.name for step in steps}]
+    steps = pass_list("exact", shapes, backend.prerequisites)
     context = PassContext(target=target, progress=progress)
     prepared = Pipeline(steps, OpenGate(), model_size).run(model, context).model
     return tuple(

@@ -94,6 +94,7 @@ class BuildPlan:
         layers: kernel calls in order.
         fallbacks: nodes lowered in a slow or unexpected way.
         memory: bytes by owner.
+        library: path of the library that goes to the device.
     """
 
     files: Mapping[str, bytes]
@@ -104,6 +105,7 @@ class BuildPlan:
     layers: tuple[PlannedLayer, ...]
     fallbacks: tuple[Fallback, ...]
     memory: MemoryUse
+    library: str
 
     def digest(self) -> str:
         """SHA-256 over the files and the commands: equal plans have equal digests."""

@@ -1,0 +1,153 @@
+"""The verb `build`: from a trained model to a verified artefact and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+from pydantic import BaseModel, ConfigDict
+
+from edgec.backends.executor import execute
+from edgec.backends.selection import backend_for
+from edgec.core.artifact import staged
+from edgec.core.manifest import Provenance, digest_of, write_manifest
+from edgec.core.passes import PassContext
+from edgec.core.pipeline import KeepStep, Pipeline
+from edgec.core.progress import Progress
+from edgec.core.target_files import load_target, target_sha256
+from edgec.core.version import VERSION, tool_versions
+from edgec.evaluation import evaluate
+from edgec.graph.cost import model_size
+from edgec.graph.gate import ReferenceGate
+from edgec.graph.load import load_model
+from edgec.graph.save import save_model
+from edgec.measure.artifact_costs import measure_costs
+from edgec.pass_list import pass_list, with_static_inputs
+from edgec.report.assembly import BuildFacts, assemble
+from edgec.report.files import write_json
+from edgec.report.html import write_html
+from edgec.report.schema import Report
+from edgec.verify import MODEL_FILE, verify_build
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What to build.
+
+    Attributes:
+        model: the ONNX file.
+        target: name of a target, or path of a datasheet.
+        recipe: name of a recipe, or path of one.
+        data: specification of the data; None to work on made-up inputs.
+        shapes: shapes of inputs by name, for dimensions that the model leaves open.
+        threads: threads of an inference.
+        out: folder of the artefact; replaced as a whole.
+        seed: seed of every random choice.
+        keep_steps: whether to keep the model after each pass.
+    """
+
+    model: Path
+    target: str
+    recipe: str
+    data: str | None
+    shapes: Mapping[str, tuple[int, ...]]
+    threads: int
+    out: Path
+    seed: int
+    keep_steps: bool
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """The artefact's folder and its report."""
+
+    folder: Path
+    report: Report
+
+
+def build(options: BuildOptions, progress: Progress) -> BuildResult:
+    """Compile a model for a target.
+
+    Everything is made in a hidden folder beside `options.out`, which takes its place at the end.
+
+    Raises:
+        EdgecError: for whatever keeps the artefact from being whole and right; then nothing is left behind.
+    """
+    progress.start(f"load {options.model.name}")
+    loaded = load_model(options.model)
+    target = load_target(options.target)
+    backend = backend_for(target)
+    passes = pass_list(options.recipe, options.shapes, backend.prerequisites)
+    static = with_static_inputs(loaded.model, options.shapes)
+    evaluation = evaluate(options.data, static, options.seed)
+    with staged(options.out) as folder:
+        pipeline = Pipeline(passes, ReferenceGate(seed=options.seed, samples=evaluation.samples), model_size)
+        context = PassContext(target, evaluation.calibration, options.seed, progress)
+        result = pipeline.run(loaded.model, context, keep_step=_keeper(folder) if options.keep_steps else None)
+        plan = backend.plan(result.model, target, name=loaded.name, threads=options.threads, progress=progress)
+        execute(plan, folder, progress)
+        save_model(result.model, folder / MODEL_FILE)
+        provenance = Provenance(
+            model_name=options.model.stem,
+            model_sha256=loaded.sha256,
+            target_name=target.name,
+            target_sha256=target_sha256(target),
+            recipe=Path(options.recipe).stem,
+            options_sha256=digest_of(_ResultingOptions.of(options)),
+            data_sha256=evaluation.data_sha256,
+            plan_sha256=plan.digest(),
+            seed=options.seed,
+            tools=tool_versions(),
+        )
+        write_manifest(folder, edgec=VERSION, provenance=provenance, interface=plan.interface)
+        verification = verify_build(folder, plan.interface, result.model, evaluation.samples, progress)
+        costs = measure_costs(folder, plan, target, evaluation.samples[0], options.threads, progress)
+        accuracy = evaluation.accuracy(loaded.model, result.model, progress)
+        facts = BuildFacts(
+            provenance=provenance,
+            target=target,
+            original_size=model_size(static),
+            threads=options.threads,
+            shapes=options.shapes,
+            records=result.records,
+            verification=verification,
+            accuracy=accuracy,
+        )
+        report = assemble(facts, plan, costs)
+        (folder / "report.json").write_bytes(write_json(report))
+        (folder / "report.html").write_bytes(write_html(report))
+    return BuildResult(options.out, report)
+
+
+class _ResultingOptions(BaseModel):
+    """The options that change the artefact's bytes; where it is written does not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    recipe: tuple[tuple[str, str], ...]
+    shapes: dict[str, tuple[int, ...]]
+    threads: int
+    seed: int
+    keep_steps: bool
+
+    @classmethod
+    def of(cls, options: BuildOptions) -> _ResultingOptions:
+        passes = pass_list(options.recipe, options.shapes, ())
+        return cls(
+            recipe=tuple((step.name, step.options.model_dump_json()) for step in passes),
+            shapes=dict(options.shapes),
+            threads=options.threads,
+            seed=options.seed,
+            keep_steps=options.keep_steps,
+        )
+
+
+def _keeper(folder: Path) -> KeepStep:
+    def keep(number: int, name: str, model: ir.Model) -> None:
+        place = folder / "passes"
+        place.mkdir(exist_ok=True)
+        save_model(model, place / f"{number:02}-{name}.onnx")
+
+    return keep

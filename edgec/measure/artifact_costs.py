@@ -1,0 +1,122 @@
+"""What an artefact costs on its target: measured where it runs natively, else counted in emulation and predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgec.backends.plan import BuildPlan
+from edgec.core.metric import Metric, Mode, Unavailable, exact
+from edgec.core.passes import Sample
+from edgec.core.progress import Progress
+from edgec.core.target import Target
+from edgec.measure.emulated_counts import count_instructions
+from edgec.measure.energy import energy_on_host
+from edgec.measure.host_timing import HostTiming, time_on_host
+from edgec.measure.prediction import predict
+from edgec.measure.running import can_run
+
+NATIVE = "native"
+
+
+@dataclass(frozen=True)
+class ArtifactCosts:
+    """Costs of one inference, in total and by kernel call.
+
+    Attributes:
+        metrics: metrics of the report by name.
+        layer_latency_ms: milliseconds of each kernel call, in the order of the plan.
+        layer_energy_mj: millijoules of each kernel call.
+        overhead_ms: time between the kernel calls that the meter accounts for.
+        between_layers: what that time is.
+        code_bytes: machine code.
+        notes: why to trust a figure less than its band says.
+    """
+
+    metrics: Mapping[str, Metric]
+    layer_latency_ms: tuple[Metric, ...]
+    layer_energy_mj: tuple[Metric, ...]
+    overhead_ms: float
+    between_layers: str
+    code_bytes: int | Unavailable
+    notes: tuple[str, ...]
+
+
+def measure_costs(
+    folder: Path, plan: BuildPlan, target: Target, sample: Sample, threads: int, progress: Progress
+) -> ArtifactCosts:
+    """Time, energy, instructions and size of the artefact in `folder`.
+
+    Raises:
+        EdgecError: EC065x where the artefact does not run as it should.
+    """
+    library = folder / plan.library
+    size = library.stat().st_size
+    memory = plan.memory
+    sizes = {
+        "artifact_bytes": exact(size, Mode.MEASURED, f"size of {plan.library}"),
+        "peak_memory_bytes": exact(
+            memory.activations_bytes + memory.scratch_bytes, Mode.MEASURED, "the plan of the arena, laid out at build"
+        ),
+    }
+    progress.start(f"measure on {target.name}")
+    code_bytes = max(0, size - memory.weights_bytes)
+    if target.compiler.triple == NATIVE and can_run(plan.interface) is None:
+        return _measured(folder, plan, sample, sizes, code_bytes)
+    return _predicted(folder, plan, target, sample, threads, sizes, code_bytes)
+
+
+def _measured(
+    folder: Path, plan: BuildPlan, sample: Sample, sizes: Mapping[str, Metric], code_bytes: int
+) -> ArtifactCosts:
+    timing = time_on_host(folder, plan.interface, sample)
+    energy = energy_on_host(folder, plan.interface, sample)
+    counts = count_instructions(folder, plan.interface, sample)
+    unmeasured = Unavailable(unavailable="the energy counters cannot tell kernels apart")
+    return ArtifactCosts(
+        metrics={
+            **sizes,
+            "latency_ms": timing.latency_ms,
+            "energy_mj": energy,
+            "instructions": counts.total,
+        },
+        layer_latency_ms=timing.steps_ms,
+        layer_energy_mj=tuple(unmeasured for _ in timing.steps_ms),
+        overhead_ms=abs(timing.remainder_ms.value),
+        between_layers="calls, copies at the border and the timers between the kernels",
+        code_bytes=code_bytes,
+        notes=_noise(timing),
+    )
+
+
+def _noise(timing: HostTiming) -> tuple[str, ...]:
+    return (f"the machine was not quiet while timing: {timing.noise}",) if timing.noise else ()
+
+
+def _predicted(
+    folder: Path,
+    plan: BuildPlan,
+    target: Target,
+    sample: Sample,
+    threads: int,
+    sizes: Mapping[str, Metric],
+    code_bytes: int,
+) -> ArtifactCosts:
+    counts = count_instructions(folder, plan.interface, sample)
+    prediction = predict(plan.layers, target, threads=threads)
+    unpredicted = Unavailable(unavailable="energy is predicted for the whole inference only")
+    return ArtifactCosts(
+        metrics={
+            **sizes,
+            "latency_ms": prediction.latency_ms,
+            "energy_mj": prediction.energy_mj,
+            "instructions": counts.total,
+        },
+        layer_latency_ms=prediction.layers_ms,
+        layer_energy_mj=tuple(unpredicted for _ in plan.layers),
+        overhead_ms=0.0,
+        between_layers="",
+        code_bytes=code_bytes,
+        notes=(),
+    )
