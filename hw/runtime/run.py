@@ -72,7 +72,7 @@ def _checked(arrays: Mapping[str, np.ndarray], name: str, dtype: np.dtype, shape
     return np.require(array, requirements=["C", "A"])
 
 
-def _pointers(arrays: Sequence[np.ndarray]) -> ctypes.Array:
+def _pointers(arrays: Sequence[np.ndarray]) -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
 
 
@@ -86,7 +86,7 @@ def main() -> None:
     network = Network(library, library.name[len("lib") : -len(".so")])
     with np.load(sys.argv[1]) as arrays:
         outputs = network(dict(arrays))
-    np.savez(sys.argv[2], **outputs)
+    np.savez(sys.argv[2], allow_pickle=False, **outputs)
 
 
 if __name__ == "__main__":
