@@ -15,8 +15,8 @@ TEMPLATE = """\
 [models]
 # classifier = "models/classifier.onnx"
 
-[shapes.classifier]
 # Extents of inputs whose shape is not fixed in the model.
+# [shapes.classifier]
 # image = [1, 3, 224, 224]
 
 [data]

@@ -26,6 +26,7 @@ from edgec.cli import (
     terminal,
     verify,
 )
+from edgec.core.errors import ExitStatus
 from edgec.core.version import VERSION
 
 _INTERRUPTED = 130
@@ -91,15 +92,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    """Parse and call. Typer's own `main` is left out: it turns errors of the output into statuses of its own."""
     command = typer.main.get_command(app)
     try:
-        status = command.main(args=arguments, prog_name="edgec", standalone_mode=False)
+        with command.make_context("edgec", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as leaving:
+        return leaving.exit_code
     except typer.TyperException as problem:
-        if getattr(problem, "exit_code", 2) == 0 or type(problem).__name__ == "NoArgsIsHelpError":
-            terminal.say(problem.format_message())
-            return 2
-        raise
-    return status if isinstance(status, int) else 0
+        if type(problem).__name__ != "NoArgsIsHelpError":
+            raise
+        terminal.say(problem.format_message())
+        return int(ExitStatus.USAGE)
+    return 0
 
 
 def _prepare_process() -> None:
