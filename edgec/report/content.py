@@ -161,7 +161,7 @@ class PassRow:
 
 
 def pass_rows(report: Report) -> tuple[PassRow, ...]:
-    """The model as given, then one row a pass."""
+    """The model as given, then one row for each pass that changed it."""
     model = report.model
     given = ModelSize(macs=model.macs, parameters=model.parameters, bytes=model.bytes)
     sizes = [given, *(record.after for record in report.passes)]
@@ -180,8 +180,18 @@ def pass_rows(report: Report) -> tuple[PassRow, ...]:
             f"{record.seconds:.2f} s",
         )
         for record in report.passes
+        if record.modified
     )
     return tuple(rows)
+
+
+def idle_passes(report: Report) -> str:
+    """The passes that found nothing to change, in a sentence; empty if there are none."""
+    names = [formatting.printable(record.name) for record in report.passes if not record.modified]
+    if not names:
+        return ""
+    counted = "1 pass" if len(names) == 1 else f"{len(names)} passes"
+    return f"{counted} found nothing to change: {', '.join(dict.fromkeys(names))}."
 
 
 def _triple(size: ModelSize) -> tuple[int, int, int]:

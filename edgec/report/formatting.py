@@ -68,7 +68,9 @@ def percent(share: float) -> str:
 
 
 def signed_percent(change: float) -> str:
-    """A relative change as `+12.3 %`; a true minus sign."""
+    """A relative change as `+12.3 %`, a small one as `−<0.1 %`; a true minus sign."""
+    if 0 < abs(change) < 0.0005:
+        return f"{'+' if change > 0 else '−'}<0.1 %"
     return f"{change * 100:+.1f} %".replace("-", "−")
 
 

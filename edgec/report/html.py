@@ -31,6 +31,7 @@ def write_html(report: Report) -> bytes:
             metrics=content.metric_rows(report),
             missing=content.missing_rows(report),
             passes=content.pass_rows(report),
+            idle=content.idle_passes(report),
             skipped=content.skipped_rows(report),
             memory=content.memory_rows(report),
             layers=layer_table(report),

@@ -83,7 +83,8 @@ def _passes(report: Report) -> str:
         for row in content.pass_rows(report)
     ]
     headings = ["Pass", "Promise", "MACs", "Parameters", "Bytes", "Did", "Outputs compared"]
-    return f"## Passes\n\n{table(headings, rows, numbers=frozenset({2, 3, 4}))}"
+    parts = ["## Passes", table(headings, rows, numbers=frozenset({2, 3, 4})), prose(content.idle_passes(report))]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _with_change(shown: str, change: str) -> str:

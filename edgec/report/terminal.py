@@ -135,7 +135,8 @@ def _passes(report: Report, *, wide: bool) -> RenderableType:
     for row in content.pass_rows(report):
         bars = (bar(row.bars[2]),) if wide else ()
         table.add_row(Text(row.name), *row.shown, row.changes[2], *bars, Text(row.gate))
-    return table
+    idle = content.idle_passes(report)
+    return Group(table, Text(idle, style="dim")) if idle else table
 
 
 def _skipped(rows: tuple[content.SkippedRow, ...]) -> RenderableType:

@@ -37,6 +37,7 @@ def test_changes() -> None:
     assert formatting.change_of(100, 88) == "−12.0 %"
     assert formatting.change_of(100, 112.5) == "+12.5 %"
     assert formatting.change_of(5, 5) == "="
+    assert formatting.change_of(100_000, 99_999) == "−<0.1 %"
     assert formatting.change_of(0, 5) == "new"
     assert formatting.scientific(3.14e-7) == "3.1e-7"
     assert formatting.scientific(0) == "0"
