@@ -1,31 +1,34 @@
-"""Shape inference over a whole model without a copy of its weights, loop bodies included."""
+"""Shape inference over a whole model without a copy of its weights, loops included."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from edgec.passes.graph_edit import bodies_of, nodes_of, static_shape
+from edgec.passes.graph_edit import bodies_of, constant, input_of, nodes_of, static_shape
 from edgec.passes.library_pass import run_library_pass
 
 
 def infer_shapes(model: ir.Model) -> None:
-    """Fill in types and shapes of values, in place, with ONNX's own inference.
+    """Fill in types and shapes of values, in place, with ONNX's own inference, and those around loops.
 
-    Where the shape of a value that a Loop carries is not declared, it is taken from the initial value if the body then
-    yields the same shape again (induction over the iterations); ONNX itself leaves such shapes open.
+    ONNX leaves the shape of a value that a Loop carries open, since it may change from one iteration to the next. Here
+    it is taken from the initial value, and kept if the body then yields the same shape again: by induction it never
+    changes. The outputs of the Loop follow, collected ones if the number of iterations is constant.
     """
     _run(model)
-    assumed = _assume_loop_invariants(model)
-    while assumed:
-        _run(model)
-        refuted = [(value, out) for value, out in assumed if static_shape(out) != static_shape(value)]
-        if not refuted:
+    refuted: set[ir.Value] = set()
+    while True:
+        assumed = _assume_loop_invariants(model, refuted)
+        if not _shape_loop_outputs(model) and not assumed:
             return
-        for value, _ in refuted:
-            value.shape = None
-        clear_shapes(model)
-        assumed = [pair for pair in assumed if pair not in refuted]
         _run(model)
+        wrong = [value for value, result in assumed if static_shape(result) != static_shape(value)]
+        for value in wrong:
+            value.shape = None
+        if wrong:
+            refuted.update(wrong)
+            clear_shapes(model)
+            _run(model)
 
 
 def clear_shapes(model: ir.Model) -> None:
@@ -42,7 +45,7 @@ def _run(model: ir.Model) -> None:
     run_library_pass(ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True), model)
 
 
-def _assume_loop_invariants(model: ir.Model) -> list[tuple[ir.Value, ir.Value]]:
+def _assume_loop_invariants(model: ir.Model, refuted: set[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
     """Give carried values of loops the shape of their initial values; pairs of the body's input and output."""
     assumed = []
     for node in nodes_of(model, "Loop"):
@@ -50,7 +53,44 @@ def _assume_loop_invariants(model: ir.Model) -> list[tuple[ir.Value, ir.Value]]:
             carried = len(node.inputs) - 2
             pairs = zip(node.inputs[2:], body.inputs[2:], body.outputs[1 : 1 + carried], strict=False)
             for initial, parameter, result in pairs:
-                if static_shape(parameter) is None and (shape := static_shape(initial)) is not None:
+                shape = static_shape(initial)
+                if static_shape(parameter) is None and shape is not None and parameter not in refuted:
                     parameter.shape = ir.Shape(shape)
                     assumed.append((parameter, result))
     return assumed
+
+
+def _shape_loop_outputs(model: ir.Model) -> bool:
+    """Give outputs of loops the shape that follows from the body; whether any was new."""
+    changed = False
+    for node in nodes_of(model, "Loop"):
+        for body in bodies_of(node):
+            carried = len(node.inputs) - 2
+            trips = _trip_count(node, body)
+            for index, (output, result) in enumerate(zip(node.outputs, body.outputs[1:], strict=False)):
+                shape = static_shape(result)
+                if index < carried:
+                    shape = shape if shape == static_shape(node.inputs[2 + index]) else None
+                else:
+                    shape = (trips, *shape) if shape is not None and trips is not None else None
+                if shape is not None and static_shape(output) is None:
+                    output.shape = ir.Shape(shape)
+                    changed = True
+    return changed
+
+
+def _trip_count(node: ir.Node, body: ir.Graph) -> int | None:
+    """The number of iterations if it is constant and no condition can end the loop earlier."""
+    trips = constant(input_of(node, 0))
+    condition, given = input_of(node, 1), constant(input_of(node, 1))
+    if trips is None or (condition is not None and (given is None or not given.all())):
+        return None
+    following = body.outputs[0]
+    while (producer := following.producer()) is not None and producer.op_type == "Identity":
+        source = producer.inputs[0]
+        if source is None:
+            return None
+        following = source
+    known = constant(following) if following is not body.inputs[1] else None
+    goes_on = following is body.inputs[1] or (known is not None and bool(known.all()))
+    return int(trips.reshape(())) if goes_on else None

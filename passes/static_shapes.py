@@ -73,7 +73,8 @@ class StaticShapes(Pass):
         stats: dict[str, int | float | str] = {"fixed inputs": changed}
         if assumed:
             stats["set to 1"] = ", ".join(assumed)
-        return PassResult(model, modified=True, stats=stats)
+        assumptions = tuple(f"{axis} is not given: set to 1" for axis in assumed)
+        return PassResult(model, modified=True, stats=stats, assumptions=assumptions)
 
 
 def _symbol(dimension: int | ir.SymbolicDim) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -143,7 +144,7 @@ CASES = [
     ("write", "expected", "opset"),
     [(write, expected, opset) for write, expected, opsets in CASES for opset in opsets],
 )
-def test_spelling_is_recognised(write, expected: list[str], opset: int) -> None:
+def test_spelling_is_recognised(write: Callable[[Formula], str], expected: list[str], opset: int) -> None:
     f = Formula(opset)
     model, result = check_pass(RecogniseActivations(), f.model(write(f)), tolerance=2e-4)
     assert op_types(model) == sorted([*expected, "Neg"])
