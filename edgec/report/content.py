@@ -161,28 +161,54 @@ class PassRow:
 
 
 def pass_rows(report: Report) -> tuple[PassRow, ...]:
-    """The model as given, then one row for each pass that changed it."""
+    """The model as given, then one row for each pass that changed it.
+
+    Multiply-accumulates can be counted once shapes are known. Where they are zero at first and not at the end, the
+    steps before are shown as unknown.
+    """
     model = report.model
     given = ModelSize(macs=model.macs, parameters=model.parameters, bytes=model.bytes)
-    sizes = [given, *(record.after for record in report.passes)]
+    records = [record for record in report.passes if record.modified]
+    sizes = [given, *(record.after for record in records)]
     tops = tuple(max(column) or 1 for column in zip(*map(_triple, sizes), strict=True))
-    rows = [PassRow("as given", "as given", "", _shown(given), ("", "", ""), _bars(given, tops), "", "", "")]
-    rows.extend(
+    is_counted = max(size.macs for size in sizes) > 0
+    rows = [
         PassRow(
-            formatting.printable(record.name),
-            formatting.shortened(formatting.printable(record.name), 19),
-            record.kind.value,
-            _shown(record.after),
-            _changes(record),
-            _bars(record.after, tops),
-            gate_text(record),
-            ", ".join(f"{formatting.printable(str(value))} {name}" for name, value in sorted(record.stats.items())),
-            f"{record.seconds:.2f} s",
+            "as given",
+            "as given",
+            "",
+            _shown(given, is_counted=is_counted),
+            ("", "", ""),
+            _bars(given, tops),
+            "",
+            "",
+            "",
         )
-        for record in report.passes
-        if record.modified
-    )
+    ]
+    rows.extend(_pass_row(record, tops, is_counted=is_counted) for record in records)
     return tuple(rows)
+
+
+def _pass_row(record: PassRecord, tops: tuple[int, ...], *, is_counted: bool) -> PassRow:
+    name = formatting.printable(record.name)
+    return PassRow(
+        name,
+        formatting.shortened(name, 19),
+        record.kind.value,
+        _shown(record.after, is_counted=is_counted),
+        _changes(record),
+        _bars(record.after, tops),
+        gate_text(record),
+        ", ".join(_stat_text(key, value) for key, value in sorted(record.stats.items()) if value not in (0, "")),
+        formatting.milliseconds(record.seconds * 1000),
+    )
+
+
+def _stat_text(name: str, value: float | str) -> str:
+    """`14 folded`, or `set to 1: axis 0 of input`."""
+    if isinstance(value, str):
+        return f"{formatting.printable(name)}: {formatting.printable(value)}"
+    return f"{formatting.count(value)} {formatting.printable(name)}"
 
 
 def idle_passes(report: Report) -> str:
@@ -198,8 +224,9 @@ def _triple(size: ModelSize) -> tuple[int, int, int]:
     return size.macs, size.parameters, size.bytes
 
 
-def _shown(size: ModelSize) -> tuple[str, str, str]:
-    return formatting.count(size.macs), formatting.count(size.parameters), formatting.size(size.bytes)
+def _shown(size: ModelSize, *, is_counted: bool) -> tuple[str, str, str]:
+    macs = "unknown" if is_counted and size.macs == 0 else formatting.count(size.macs)
+    return macs, formatting.count(size.parameters), formatting.size(size.bytes)
 
 
 def _bars(size: ModelSize, tops: tuple[int, ...]) -> tuple[float, float, float]:
@@ -210,7 +237,7 @@ def _bars(size: ModelSize, tops: tuple[int, ...]) -> tuple[float, float, float]:
 def _changes(record: PassRecord) -> tuple[str, str, str]:
     before, after = _triple(record.before), _triple(record.after)
     macs, parameters, weight = (formatting.change_of(old, new) for old, new in zip(before, after, strict=True))
-    return macs, parameters, weight
+    return "=" if record.before.macs == 0 else macs, parameters, weight
 
 
 def gate_text(record: PassRecord) -> str:

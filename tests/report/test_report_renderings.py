@@ -6,6 +6,7 @@ from rich.console import Console, RenderableType
 from syrupy.assertion import SnapshotAssertion
 
 from edgec.core.metric import Mode, Unavailable
+from edgec.report.content import pass_rows
 from edgec.report.layer_table import layer_table
 from edgec.report.markdown import write_markdown
 from edgec.report.schema import Report
@@ -100,3 +101,19 @@ def test_a_report_without_layers_passes_or_memory() -> None:
     )
     assert "unavailable: nothing was built" in printed(TerminalReport(report))
     assert "Unavailable: nothing was built" in write_markdown(report)
+
+
+def test_macs_that_cannot_be_counted_yet_are_unknown_and_not_zero() -> None:
+    report = sample_report()
+    none = report.model.model_copy(update={"macs": 0})
+    first = report.passes[0]
+    unknown = first.model_copy(update={"after": first.after.model_copy(update={"macs": 0}), "before": first.after})
+    report = Report.model_validate(dict(report) | {"model": none, "passes": (unknown, *report.passes[1:])})
+    rows = pass_rows(report)
+    assert [row.shown[0] for row in rows] == ["unknown", "unknown", "71.5 M"]
+    assert "new" not in printed(TerminalReport(report))
+
+
+def test_passes_that_changed_nothing_share_a_line() -> None:
+    shown = printed(TerminalReport(sample_report()))
+    assert "1 pass found nothing to change: merge-transposes." in shown
