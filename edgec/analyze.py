@@ -171,9 +171,7 @@ def _with_shapes(
             raise
         notes.append(f"some dimensions are open, so some numbers are unknown; {problem.hint}")
         return model
-    assumed = result.stats.get("set to 1")
-    if assumed:
-        notes.append(f"not given, and counted as 1: {assumed}")
+    notes.extend(result.assumptions)
     return result.model
 
 

@@ -74,6 +74,9 @@ def _measured(
     energy = energy_on_host(folder, plan.interface, sample)
     counts = count_instructions(folder, plan.interface, sample)
     unmeasured = Unavailable(unavailable="the energy counters cannot tell kernels apart")
+    # The runner's trace ends with the last kernel that ran; those after it are in a branch that was not taken.
+    idle = exact(0.0, Mode.MEASURED, "did not run on these inputs")
+    layer_latency_ms = timing.steps_ms + (idle,) * (len(plan.layers) - len(timing.steps_ms))
     return ArtifactCosts(
         metrics={
             **sizes,
@@ -81,8 +84,8 @@ def _measured(
             "energy_mj": energy,
             "instructions": counts.total,
         },
-        layer_latency_ms=timing.steps_ms,
-        layer_energy_mj=tuple(unmeasured for _ in timing.steps_ms),
+        layer_latency_ms=layer_latency_ms,
+        layer_energy_mj=tuple(unmeasured for _ in plan.layers),
         overhead_ms=abs(timing.remainder_ms.value),
         between_layers="calls, copies at the border and the timers between the kernels",
         code_bytes=code_bytes,
