@@ -51,7 +51,7 @@ class Kernels:
     def tensor(self, array: np.ndarray) -> Any:
         import tvm
 
-        return tvm.runtime.tensor(np.ascontiguousarray(array))
+        return tvm.runtime.tensor(np.array(array, order="C"))
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         held: dict[Value, np.ndarray] = {value: inputs[value.name] for value in self.block.parameters}

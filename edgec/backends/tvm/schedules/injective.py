@@ -13,7 +13,7 @@ def schedule_injective(kernel: KernelSchedule, block: Block, inside: Loop | None
         block: a block without reduction.
         inside: a loop around the block that stays as it is; None if all the loops are the block's own.
     """
-    loops = _own_loops(kernel, block, inside)
+    loops = own_loops(kernel, block, inside)
     if not loops:
         return
     if kernel.reads_as_it_writes(block) and len(loops) > 1:
@@ -42,10 +42,9 @@ def vectorise_last(kernel: KernelSchedule, loops: list[Loop], lanes: int) -> lis
     return outer
 
 
-def _own_loops(kernel: KernelSchedule, block: Block, inside: Loop | None) -> list[Loop]:
+def own_loops(kernel: KernelSchedule, block: Block, inside: Loop | None) -> list[Loop]:
+    """The loops around a block that lie inside of `inside`."""
     loops = list(kernel.schedule.get_loops(block))
     if inside is None:
         return loops
-    enclosing = kernel.schedule.get(inside)
-    depth = next(index for index, loop in enumerate(loops) if kernel.schedule.get(loop).same_as(enclosing))
-    return loops[depth + 1 :]
+    return loops[kernel.depth(loops, inside) + 1 :]

@@ -36,12 +36,20 @@ class KernelSchedule:
     """
 
     def __init__(self, function: Function, core: CoreDescription, threads: int) -> None:
+        self.core = core
+        self.threads = threads
+        self.replace(function)
+
+    def replace(self, function: Function) -> None:
+        """Go on with another form of the function; handles got before are void."""
         import tvm
         from tvm import s_tir
 
-        self.core = core
-        self.threads = threads
         self.schedule = s_tir.Schedule(tvm.IRModule({"main": function}))
+
+    def name(self, block: Block) -> str:
+        """The name of a block, unique in the kernel."""
+        return str(self.schedule.get(block).name_hint)
 
     def function(self) -> Function:
         """The function as scheduled so far."""
@@ -64,14 +72,41 @@ class KernelSchedule:
         """The role that the operator declared."""
         return role_of(self.schedule.get(block).annotations)
 
-    def loops(self, block: Block) -> tuple[list[Loop], list[Loop]]:
-        """The spatial loops and the reduction loops of a block that is not transformed yet."""
+    def depth(self, loops: Sequence[Loop], wanted: Loop) -> int:
+        """The place of a loop among others, which may be other handles to it."""
+        target = self.schedule.get(wanted)
+        return next(index for index, loop in enumerate(loops) if self.schedule.get(loop).same_as(target))
+
+    def loops(self, block: Block, inside: Loop | None = None) -> tuple[list[Loop], list[Loop]]:
+        """The spatial loops and the reduction loops around a block, those inside of `inside` only if that is given."""
+        from tvm.ir import Var
+        from tvm_ffi import structural_walk
+
         loops = list(self.schedule.get_loops(block))
-        kinds = [int(variable.iter_type) for variable in self.schedule.get(block).iter_vars]
-        if len(kinds) != len(loops):
-            return loops, []
-        spatial = [loop for loop, kind in zip(loops, kinds, strict=True) if kind != _REDUCTION]
-        return spatial, [loop for loop, kind in zip(loops, kinds, strict=True) if kind == _REDUCTION]
+        if inside is not None:
+            loops = loops[self.depth(loops, inside) + 1 :]
+        details = self.schedule.get(block)
+        summed: list[Any] = []
+        for variable, value in zip(details.iter_vars, self._bindings(block), strict=True):
+            if int(variable.iter_type) == _REDUCTION:
+                structural_walk(value, (Var, summed.append))
+        spatial: list[Loop] = []
+        reduction: list[Loop] = []
+        for loop in loops:
+            own = self.schedule.get(loop).loop_var
+            (reduction if any(own.same_as(other) for other in summed) else spatial).append(loop)
+        return spatial, reduction
+
+    def _bindings(self, block: Block) -> list[Any]:
+        """What the axes of a block are set to by the loops around it."""
+        parent = self.schedule.get_sref(block).parent.stmt
+        inner = getattr(parent, "body", None)
+        parts = getattr(inner, "seq", [inner])
+        details = self.schedule.get(block)
+        realize = next(
+            part for part in parts if getattr(part, "block", None) is not None and part.block.same_as(details)
+        )
+        return list(realize.iter_values)
 
     def is_output(self, block: Block) -> bool:
         """Whether a block writes a parameter of the function."""
@@ -91,6 +126,23 @@ class KernelSchedule:
             and structural_equal(region.region, written.region)
             for region in details.reads
         )
+
+    def written_shape(self, block: Block) -> list[int]:
+        """The shape of the first buffer that a block writes."""
+        return [int(extent) for extent in self.schedule.get(block).writes[0].source.ty.shape]
+
+    def size_of_body(self, block: Block) -> int:
+        """Nodes of the expression that a block computes."""
+        from tvm_ffi import structural_walk
+
+        count = 0
+
+        def visit(_node: object) -> None:
+            nonlocal count
+            count += 1
+
+        structural_walk(getattr(self.schedule.get(block).body, "value", None), visit)
+        return count
 
     def written_lanes(self, block: Block) -> int:
         """Elements of the first written buffer's dtype in a vector register."""
