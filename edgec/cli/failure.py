@@ -18,6 +18,7 @@ from edgec.core.codes.internal import INTERNAL
 from edgec.core.codes.usage import BAD_USAGE, OUT_OF_MEMORY, UNREADABLE_FILE, UNWRITABLE_OUTPUT
 from edgec.core.errors import EdgecError
 
+_LONGEST_LINE = 800
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 _READ_ERRORS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
@@ -27,8 +28,8 @@ def render(error: EdgecError, *, colour: bool) -> str:
     red, blue, green, reset = ("\x1b[1;31m", "\x1b[34m", "\x1b[32m", "\x1b[0m") if colour else ("", "", "", "")
     lines = [f"{red}error[{error.code.code}]{reset}: {_indented(error.what)}"]
     if error.where:
-        lines.append(f"  {blue}-->{reset} {printable(error.where)}")
-    lines += [f"  - {printable(detail)}" for detail in error.details]
+        lines.append(f"  {blue}-->{reset} {_clean(error.where)}")
+    lines += [f"  - {_clean(detail)}" for detail in error.details]
     lines += ["", f"{green}hint{reset}: {_indented(error.hint)}"]
     return "\n".join(lines) + "\n"
 
@@ -57,7 +58,14 @@ def translated(problem: Exception, arguments: Sequence[str]) -> EdgecError:
 
 
 def _indented(text: str) -> str:
-    return "\n  ".join(printable(line) for line in text.splitlines())
+    return "\n  ".join(_clean(line) for line in text.splitlines())
+
+
+def _clean(text: str) -> str:
+    """Printable, and no longer than a person reads: names in damaged files can have megabytes."""
+    if len(text) > _LONGEST_LINE:
+        text = f"{text[: _LONGEST_LINE * 3 // 4]} … {text[-_LONGEST_LINE // 4 :]}"
+    return printable(text)
 
 
 def _reason(problem: OSError) -> str:

@@ -91,6 +91,7 @@ class Manifest(_Record):
         provenance: what it was made from.
         interface: how to call it.
         files: every file except the manifest itself and the reports, sorted by path.
+        self_sha256: over the other fields, see `digest_of`; it finds damage, not forgery.
     """
 
     schema_name: Literal["edgec-manifest/1"] = Field(default="edgec-manifest/1", alias="schema")
@@ -98,6 +99,7 @@ class Manifest(_Record):
     provenance: Provenance
     interface: Interface
     files: tuple[FileRecord, ...] = Field(max_length=_MOST_FILES)
+    self_sha256: str = ""
 
     @model_validator(mode="after")
     def _runs_its_own_program(self) -> Self:
@@ -137,6 +139,7 @@ def write_manifest(folder: Path, *, edgec: str, provenance: Provenance, interfac
         interface=interface,
         files=tuple(_record(folder, path) for path in found if path not in _UNRECORDED),
     )
+    manifest = manifest.model_copy(update={"self_sha256": _self_digest(manifest)})
     text = json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
     try:
         (folder / FILE_NAME).write_text(text, encoding="utf-8")
@@ -162,9 +165,12 @@ def read_manifest(folder: Path) -> Manifest:
         reason = "there is no manifest.json" if isinstance(problem, FileNotFoundError) else str(problem.strerror)
         raise EdgecError(NOT_AN_ARTIFACT, reason.lower(), where=str(folder), hint=NOT_AN_ARTIFACT.remedy) from problem
     try:
-        return Manifest.model_validate_json(content)
+        manifest = Manifest.model_validate_json(content)
     except ValidationError as problem:
         raise _damaged(path, "it does not follow its schema", _places(problem)) from None
+    if manifest.self_sha256 != _self_digest(manifest):
+        raise _damaged(path, "it was changed after the build")
+    return manifest
 
 
 def check_integrity(folder: Path) -> Manifest:
@@ -206,6 +212,10 @@ def foreign_files(folder: Path) -> tuple[str, ...]:
     recorded = {file.path for file in read_manifest(folder).files} | _UNRECORDED
     found, oddities = _files_in(folder)
     return tuple(sorted(set(found) - recorded)) + tuple(oddities)
+
+
+def _self_digest(manifest: Manifest) -> str:
+    return digest_of(manifest.model_copy(update={"self_sha256": ""}))
 
 
 def _change(folder: Path, recorded: FileRecord) -> str:
