@@ -39,7 +39,9 @@ def compare(reference: Sequence[Outputs], candidate: Sequence[Outputs]) -> Fidel
     """
     _check_comparable(reference, candidate)
     names = list(reference[0]) if reference else []
-    tallies = [_Tally.of([s[name] for s in reference], [s[name] for s in candidate]) for name in names]
+    # Squares of the largest doubles overflow; the sums are clamped to `WORST`.
+    with np.errstate(over="ignore"):
+        tallies = [_Tally.of([s[name] for s in reference], [s[name] for s in candidate]) for name in names]
     signal, noise = sum(t.signal for t in tallies), sum(t.noise for t in tallies)
     return Fidelity(
         samples=len(reference),
@@ -97,13 +99,13 @@ def _largest_error(a: np.ndarray, b: np.ndarray) -> float:
     both = np.isfinite(a) & np.isfinite(b)
     if np.any(~both & ~same):
         return WORST
-    return float(np.max(np.abs(a[both] - b[both]), initial=0.0))
+    return min(float(np.max(np.abs(a[both] - b[both]), initial=0.0)), WORST)
 
 
 def _scale(finite: np.ndarray) -> float:
     if finite.size == 0:
         return 1.0
-    spread = float(np.ptp(finite))
+    spread = min(float(np.ptp(finite)), WORST)
     return spread or float(np.max(np.abs(finite))) or 1.0
 
 
@@ -112,7 +114,7 @@ def _decibels(signal: float, noise: float) -> float | None:
         return None
     if not math.isfinite(noise) or signal == 0.0:
         return -WORST
-    return 10.0 * math.log10(signal / noise)
+    return 10.0 * (math.log10(min(signal, WORST)) - math.log10(noise))
 
 
 def _agreement(reference: Sequence[Outputs], candidate: Sequence[Outputs]) -> float:

@@ -78,7 +78,8 @@ class ReferenceSession:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4
         providers = ["CPUExecutionProvider"]
-        weights = sum(v.const_value.nbytes for g in model.graphs() for v in g.initializers.values() if v.const_value)
+        tensors = [value.const_value for graph in model.graphs() for value in graph.initializers.values()]
+        weights = sum(tensor.nbytes for tensor in tensors if tensor is not None)
         try:
             if weights < _MESSAGE_BYTES:
                 with quiet_onnx_ir():

@@ -62,23 +62,48 @@ def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
 def infer_shapes(model: ir.Model) -> None:
     """Fill in types and shapes of all values, in place, with ONNX's own inference.
 
+    Shapes that the file records for inner values and outputs are kept where they agree with what follows from the
+    inputs. Where they contradict it they are forgotten, as ONNX Runtime does, since they have no bearing on results.
+
     Raises:
         EdgecError: EC0207 where an operator cannot take the types or shapes that it is given.
     """
+    with quiet_onnx_ir():
+        light = _light_proto(model)
+    try:
+        inferred = _inferred(light)
+    except EdgecError:
+        _forget_recorded_shapes(light.graph)
+        inferred = _inferred(light)
+        for graph in model.graphs():
+            for node in graph:
+                for output in node.outputs:
+                    output.shape = None
+    result = ir.from_proto(inferred)
+    for graph, filled in zip(model.graphs(), result.graphs(), strict=True):
+        _take_over(graph, filled)
+
+
+def _inferred(light: onnx.ModelProto) -> onnx.ModelProto:
     from onnx.shape_inference import InferenceError
     from onnx.shape_inference import infer_shapes as infer
 
     try:
-        with quiet_onnx_ir():
-            light = _light_proto(model)
-        inferred = infer(light, check_type=True, strict_mode=True, data_prop=True)
+        return infer(light, check_type=True, strict_mode=True, data_prop=True)
     except (InferenceError, RuntimeError, ValueError) as error:
         what = _first_line(str(error))
         hint = "export the model again; if you gave --shape, try the shape that it was trained with"
         raise EdgecError(SHAPES_CONTRADICT, what, hint=hint) from error
-    result = ir.from_proto(inferred)
-    for graph, filled in zip(model.graphs(), result.graphs(), strict=True):
-        _take_over(graph, filled)
+
+
+def _forget_recorded_shapes(graph: onnx.GraphProto) -> None:
+    del graph.value_info[:]
+    for output in graph.output:
+        output.type.tensor_type.ClearField("shape")
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                _forget_recorded_shapes(body)
 
 
 def _light_proto(model: ir.Model) -> onnx.ModelProto:

@@ -98,8 +98,8 @@ def test_what_cannot_be_compared_is_refused(candidate: list[dict[str, np.ndarray
 
 
 @given(
-    arrays.arrays(np.float32, (2, 5), elements=st.floats(width=32)),
-    arrays.arrays(np.float32, (2, 5), elements=st.floats(width=32)),
+    arrays.arrays(np.float64, (2, 5), elements=st.floats()),
+    arrays.arrays(np.float64, (2, 5), elements=st.floats()),
 )
 def test_any_floats_give_finite_numbers(a: np.ndarray, b: np.ndarray) -> None:
     fidelity = compare([{"y": a}], [{"y": b}])

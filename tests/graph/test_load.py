@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -110,6 +111,25 @@ def test_minus_one_is_an_open_dimension(tmp_path: Path) -> None:
     shape = loaded.graph.inputs[0].shape
     assert shape is not None
     assert not isinstance(shape[0], int)
+
+
+def test_stale_shapes_of_inner_values_are_forgotten(tmp_path: Path) -> None:
+    model = conv_net()
+    inner = model.graph.node[1].output[0]
+    model.graph.value_info.append(helper.make_tensor_value_info(inner, TensorProto.FLOAT, [1, 99, 3, 3]))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 77
+    loaded = load_model(save(tmp_path, model)).model
+    assert loaded.graph.outputs[0].shape == ir.Shape([1, 10])
+    assert loaded.graph.node(1).outputs[0].shape == ir.Shape([1, 8, 16, 16])
+
+
+def test_operators_of_other_domains_load(tmp_path: Path) -> None:
+    model = conv_net()
+    model.graph.node[2].domain = "com.microsoft"
+    model.graph.node[2].op_type = "Gelu"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    loaded = load_model(save(tmp_path, model)).model
+    assert loaded.graph.node(2).op_type == "Gelu"
 
 
 @pytest.mark.parametrize(
