@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.core.passes import Kind, Pass, PassContext, PassResult, Skip
-from edgec.passes.graph_edit import Names, constant, graph_of, nodes_of, replace_value
+from edgec.passes.graph_edit import Names, all_nodes, constant, graph_of, nodes_of, replace_value
 
 _PROBE = 256
 """Elements compared first: constants of one size seldom begin alike, so most are never read as a whole."""
@@ -23,6 +23,7 @@ class MergeInitializers(Pass):
         its like too. A Constant that is an output of its graph stays.
     Case 2: initializers of branches and bodies move to the main graph.
     Case 3: initializers of equal type, shape and bits become one: the first in the order of the file.
+    Case 4: initializers stand in the order in which nodes first read them, so that equal models are equal files.
     """
 
     name: ClassVar[str] = "merge-initializers"
@@ -33,6 +34,7 @@ class MergeInitializers(Pass):
         lifted, skipped = lift_constants(model)
         moved = _move_to_main_graph(model)
         merged, freed = _merge(model)
+        _order_by_first_use(model)
         return PassResult(
             model,
             modified=bool(lifted or moved or merged),
@@ -111,6 +113,16 @@ def _merge(model: ir.Model) -> tuple[int, int]:
                     del model.graph.initializers[str(duplicate.name)]
                     merged += 1
     return merged, freed
+
+
+def _order_by_first_use(model: ir.Model) -> None:
+    """Case 4."""
+    initializers = model.graph.initializers
+    read = [value for node in all_nodes(model) for value in node.inputs if value is not None]
+    ordered = {str(value.name): value for value in read if initializers.get(str(value.name)) is value}
+    ordered |= {name: value for name, value in initializers.items() if name not in ordered}
+    initializers.clear()
+    initializers.update(ordered)
 
 
 def _split(values: list[ir.Value], *, whole: bool) -> list[list[ir.Value]]:

@@ -38,7 +38,7 @@ class StaticShapes(Pass):
     Case 1: a given shape must have the model's rank and agree with every extent that the model fixes; −1, 0, `?` and a
         dimension without a name are open.
     Case 2: dimensions of one name are equal in all inputs: giving one gives the others.
-    Case 3: the first axis, the batch, is 1 if it is neither given nor follows from case 2; `stats` names it.
+    Case 3: the first axis, the batch, is 1 if it is neither given nor follows from case 2; `assumptions` names it.
     Case 4: any other open dimension is an error that lists all of them.
     Case 5: shapes that the file recorded for inner values are stale once an extent is fixed: they are forgotten and
         inferred again. Names of bound dimensions are replaced in the inputs of loop bodies too.
@@ -69,7 +69,7 @@ class StaticShapes(Pass):
         changed = _apply(inputs, shapes)
         _refresh(model, bound, changed)
         for axis in assumed:
-            context.progress.note(f"{axis} is not given: set to 1")
+            context.progress.note(f"{axis} was not given: it is 1")
         stats: dict[str, int | float | str] = {"fixed inputs": changed}
         if assumed:
             stats["set to 1"] = ", ".join(assumed)

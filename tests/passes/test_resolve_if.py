@@ -79,4 +79,6 @@ def test_computed_condition_stays_with_a_reason() -> None:
     nodes = [choice("c", ["y"], then, otherwise, "choose")]
     proto = model_of(nodes, {"x": (2, 3), "c": ()}, ["y"], types={"c": TensorProto.BOOL})
     _, result = check_pass(ResolveIf(), proto)
-    assert [(skip.node, skip.reason) for skip in result.skipped] == [("choose", "its condition is computed at run time")]
+    assert [(skip.node, skip.reason) for skip in result.skipped] == [
+        ("choose", "its condition is computed at run time")
+    ]

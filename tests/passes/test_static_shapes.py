@@ -13,7 +13,9 @@ from edgec.passes.static_shapes import StaticShapes
 from tests.passes.comparison import model_of
 
 
-def run(inputs: dict[str, tuple[int | str | None, ...] | None], **shapes: tuple[int, ...]) -> tuple[ir.Model, PassResult]:
+def run(
+    inputs: dict[str, tuple[int | str | None, ...] | None], **shapes: tuple[int, ...]
+) -> tuple[ir.Model, PassResult]:
     nodes = [helper.make_node("Identity", [name], [f"{name}_out"], name=name) for name in inputs]
     proto = model_of(nodes, inputs, [f"{name}_out" for name in inputs])
     model = ir.serde.deserialize_model(proto)

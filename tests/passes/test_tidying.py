@@ -48,7 +48,9 @@ def test_values_of_sibling_branches_are_told_apart() -> None:
 
 
 def test_initializer_listed_as_input_is_compiled_in_and_said() -> None:
-    proto = model_of([helper.make_node("Add", ["x", "w"], ["y"])], {"x": (2,), "w": (2,)}, ["y"], {"w": np.ones(2, "f")})
+    proto = model_of(
+        [helper.make_node("Add", ["x", "w"], ["y"])], {"x": (2,), "w": (2,)}, ["y"], {"w": np.ones(2, "f")}
+    )
     model = ir.serde.deserialize_model(proto)
     result = NormaliseGraph().run(model, PassContext())
     assert [value.name for value in model.graph.inputs] == ["x"]
