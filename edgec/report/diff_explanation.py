@@ -16,6 +16,10 @@ COVERED = 0.9
 """Parts are named, largest first, until so much of a change is explained."""
 
 
+SPREAD = 0.5
+"""If the parts that would be named make less than this share of a change, it is called spread."""
+
+
 @dataclass(frozen=True)
 class _Part:
     name: str
@@ -106,18 +110,33 @@ def pass_effect(macs: int, parameters: int, size: int) -> str:
 
 
 def _largest_parts(label: str, total: float, parts: Sequence[_Part], show: Callable[[float], str]) -> Iterator[str]:
-    """One sentence a part, those first that push the total in its direction, then those that push back."""
+    """One sentence a part, those that push the total in its direction first, then one that pushes back.
+
+    Where the largest parts make less than half of the total, one sentence says that it is spread.
+    """
     helping = sorted((part for part in parts if part.change * total > 0), key=lambda part: -abs(part.change))
     opposing = sorted((part for part in parts if part.change * total < 0), key=lambda part: -abs(part.change))
-    covered, whole = 0.0, signed_amount(total, show)
-    for part in helping[:MOST_PARTS]:
-        yield f"{label}: {part.name} {signed_amount(part.change, show)} of {whole}."
-        covered += part.change
-        if abs(covered) >= COVERED * abs(total):
-            break
+    whole = signed_amount(total, show)
+    named = sum(part.change for part in helping[:MOST_PARTS])
+    if len(helping) > MOST_PARTS and abs(named) < SPREAD * abs(total):
+        yield (
+            f"{label}: spread over {len(helping):,} changes; the largest is {helping[0].name} with "
+            f"{signed_amount(helping[0].change, show)} of {whole}."
+        )
+    else:
+        yield from _named_parts(label, total, helping, show)
     for part in opposing[:1]:
         if abs(part.change) >= (1 - COVERED) * abs(total):
             yield f"{label}: {part.name} {signed_amount(part.change, show)} against the trend of {whole}."
+
+
+def _named_parts(label: str, total: float, helping: Sequence[_Part], show: Callable[[float], str]) -> Iterator[str]:
+    covered = 0.0
+    for part in helping[:MOST_PARTS]:
+        yield f"{label}: {part.name} {signed_amount(part.change, show)} of {signed_amount(total, show)}."
+        covered += part.change
+        if abs(covered) >= COVERED * abs(total):
+            break
 
 
 def _absolute(diff: ReportDiff, name: str) -> float | None:

@@ -143,3 +143,21 @@ def test_terminal(snapshot: SnapshotAssertion) -> None:
 
 def test_markdown(snapshot: SnapshotAssertion) -> None:
     assert write_diff_markdown(diff_reports(sample_report(), slower()), largest_layers=3) == snapshot
+
+
+def test_a_change_that_no_layer_makes_alone_is_called_spread() -> None:
+    def uniform(milliseconds: float) -> Report:
+        report = sample_report()
+        one = Value(value=milliseconds, low=milliseconds, high=milliseconds, mode=Mode.MEASURED, source="timer")
+        layers = tuple(
+            report.layers[0].model_copy(update={"name": f"conv{index}", "latency_ms": one, "share": None})
+            for index in range(20)
+        )
+        total = one.model_copy(update=dict.fromkeys(("value", "low", "high"), milliseconds * 20))
+        return Report.model_validate(
+            dict(report)
+            | {"layers": layers, "metrics": sample_metrics(total), "reconciliation": reconcile(total, layers)}
+        )
+
+    explanation = diff_reports(uniform(1.0), uniform(1.5)).explanation
+    assert explanation == ("Latency: spread over 20 changes; the largest is conv0 with +500 µs of +10.0 ms.",)

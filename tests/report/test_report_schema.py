@@ -200,3 +200,28 @@ def test_any_report_survives_its_file(
     file = tmp_path_factory.getbasetemp() / "round_trip.json"
     file.write_bytes(write_json(report))
     assert load_report(file) == report
+
+
+CONTENT = write_json(sample_report())
+
+
+@given(start=st.integers(0, len(CONTENT)), removed=st.integers(0, 400), inserted=st.binary(max_size=12))
+def test_a_damaged_file_is_read_or_refused_with_a_hint(
+    tmp_path_factory: pytest.TempPathFactory, start: int, removed: int, inserted: bytes
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "damaged.json"
+    file.write_bytes(CONTENT[:start] + inserted + CONTENT[start + removed :])
+    refused: EdgecError | None = None
+    try:
+        load_report(file)
+    except EdgecError as error:
+        refused = error
+    assert refused is None or (refused.code.code.startswith("EC08") and refused.hint)
+
+
+@pytest.mark.parametrize("key", sorted(json.loads(CONTENT)))
+@pytest.mark.parametrize("junk", [None, 7, "x", [], {}, [None], {"a": {}}, -1e308, True], ids=repr)
+def test_junk_under_any_key_is_refused_with_a_hint(tmp_path: Path, key: str, junk: object) -> None:
+    allowed = [("assumptions", []), ("passes", []), ("fallbacks", []), ("edgec", "x")]
+    if (key, junk) not in allowed:
+        assert broken(tmp_path, {key: junk}).code.code in {"EC0803", "EC0804", "EC0805"}
