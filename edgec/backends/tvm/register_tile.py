@@ -1,7 +1,8 @@
 """Choice of the register tile of a contraction: how many output rows and channels one inner loop computes.
 
-The accumulators of a tile stay in vector registers for the whole reduction. A larger tile loads less per multiplication,
-a tile that fits the extents wastes less, and fewer than eight accumulators leave the multiply-add pipelines waiting.
+The accumulators of a tile stay in vector registers for the whole reduction. A larger tile loads less for each
+multiplication, a tile that fits the extents wastes less, and fewer than eight accumulators leave the multiply-add
+pipelines waiting.
 """
 
 from __future__ import annotations

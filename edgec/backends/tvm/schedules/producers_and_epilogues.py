@@ -28,8 +28,8 @@ def divide(kernel: KernelSchedule, anchor: Block) -> tuple[list[Block], list[Blo
 def join_producers(kernel: KernelSchedule, before: list[Block]) -> tuple[Block | None, list[Block]]:
     """Fold elementwise producers into the stage that reads them; gives the input stage and the packing stages.
 
-    Without a padding stage the last producer becomes the input stage: inlined into the anchor it would be computed again
-    for each block of output channels.
+    Without a padding stage the last producer becomes the input stage: inlined into the anchor it would be computed
+    again for each block of output channels.
     """
     packing = [block for block in before if kernel.role(block) is Role.PACKING]
     rest = [block for block in before if kernel.role(block) is not Role.PACKING]

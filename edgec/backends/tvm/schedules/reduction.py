@@ -60,7 +60,11 @@ def schedule_reduction(kernel: KernelSchedule, block: Block, inside: Loop | None
     wide = [loop for loop in spatial if kernel.extent(loop) > 1]
     lanes = kernel.written_lanes(block)
     if not wide or lanes == 1 or reduces_last_axis(kernel, block):
+        if inside is None:
+            kernel.parallel(spatial)
         return
+    if inside is None:
+        kernel.parallel(spatial[: spatial.index(wide[-1])])
     extent = kernel.extent(wide[-1])
     width = extent if extent <= lanes else widest_divisor(extent, lanes)
     ragged = not worthwhile(width, lanes) and extent > lanes

@@ -31,9 +31,6 @@ def schedule_without_anchor(kernel: KernelSchedule) -> None:
     shared = _shared_rows(kernel)
     for block in kernel.blocks():
         _schedule_block(kernel, block, shared)
-    if shared is not None:
-        loops = list(kernel.schedule.get_loops(kernel.blocks()[-1]))
-        kernel.parallel(loops[: kernel.depth(loops, shared) + 1])
 
 
 def _split_rows(kernel: KernelSchedule) -> None:
@@ -84,7 +81,7 @@ def _shared_rows(kernel: KernelSchedule) -> Loop | None:
     leading = min(_leading_axes(kernel, block, shape) for block in earlier)
     if leading == 0 or kernel.loops(last)[1]:
         return None
-    shared = list(kernel.schedule.get_loops(last))[leading - 1]
+    shared = kernel.parallel(list(kernel.schedule.get_loops(last))[:leading])[-1]
     for block in reversed(earlier):
         kernel.schedule.compute_at(block, shared, preserve_unit_loops=True)
     return shared
