@@ -56,10 +56,10 @@ class Verdict(BaseModel):
             return f"{intact}\nunverified: {self.verification.reason}"
         found = self.verification
         verdict = "verified" if self.passed else "FAILED"
-        allowed = "bit-exactness" if found.tolerance is None else f"at most {found.tolerance:g}"
+        allowed = "bit-exactness demanded" if found.tolerance is None else f"at most {found.tolerance:g} allowed"
         return (
             f"{intact}\n{verdict}: {found.samples} samples on {found.where} against {found.reference}\n"
-            f"  largest error {found.max_relative_error:.3g} of the output's range ({allowed} is demanded), "
+            f"  largest error {found.max_relative_error:.3g} of the output's range ({allowed}), "
             f"{found.max_abs_error:.3g} absolute\n"
             f"  same arg-max in {found.agreement:.2%} of the rows"
         )

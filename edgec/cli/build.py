@@ -19,9 +19,7 @@ Count = int | None
 
 
 def build(
-    model: Annotated[
-        Text, typer.Argument(metavar="[MODEL.onnx]", help="The network, or its name in edgec.toml.")
-    ] = None,
+    model: Annotated[Text, typer.Argument(metavar="MODEL.onnx", help="The network, or its name in edgec.toml.")] = None,
     target: Annotated[
         Text, typer.Option("--target", "-t", metavar="NAME", help="The device; see `edgec targets list`.")
     ] = None,
@@ -51,7 +49,11 @@ def build(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Compile a model for a device: a self-contained C library with a report of what it costs."""
+    """Compile a model for a device.
+
+    Writes a folder with a self-contained C library, the model after the passes, and a report of what it costs. What
+    the command line leaves out is taken from edgec.toml.
+    """
     from edgec.build import build as run_build
     from edgec.project import Request, resolve
 

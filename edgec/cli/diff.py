@@ -26,7 +26,10 @@ def diff(
     format: Annotated[Format, typer.Option("--format", help="How to render it.")] = Format.TERMINAL,  # noqa: A002
     json: Json = False,
 ) -> None:
-    """Compare two reports: metrics, layers, passes, and whether a change exceeds the error bands."""
+    """Compare two reports.
+
+    Shows what changed in metrics, layers and passes, and whether a change exceeds the error bands.
+    """
     from edgec.report.diff import diff_reports, write_diff_json
     from edgec.report.files import load_report
 

@@ -10,7 +10,11 @@ from edgec.core.errors import ExitStatus
 
 
 def doctor(json: Json = False) -> None:
-    """List the libraries and tools that edgec uses, their versions, and how to get those that are missing."""
+    """List what is installed and what is missing.
+
+    Shows each library and program that edgec uses, what for, and how to get those that are missing. The exit status
+    is 3 if a required one is missing.
+    """
     from edgec.doctor import examine
 
     findings = examine()

@@ -14,10 +14,13 @@ from edgec.core.errors import EdgecError, ErrorCode
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(metavar="[CODE]", help="For instance EC0401.")] = None,
+    code: Annotated[str | None, typer.Argument(metavar="CODE", help="For instance EC0401.")] = None,
     json: Json = False,
 ) -> None:
-    """Say what an error code means and what to do; without a code, list them all."""
+    """Say what an error code means.
+
+    Without a code, list them all.
+    """
     rows = list(catalogue().values()) if code is None else [find(code)]
     if json:
         terminal.write_json([_as_data(row) for row in rows])

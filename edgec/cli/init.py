@@ -12,7 +12,7 @@ from edgec.cli.options import Json
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to write edgec.toml.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write edgec.toml.")] = Path(),
     json: Json = False,
 ) -> None:
     """Write a commented edgec.toml; an existing one is left alone."""

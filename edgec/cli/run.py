@@ -19,7 +19,10 @@ def run(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Run an artefact on the arrays of a .npz file, natively or emulated, and write its outputs."""
+    """Run an artefact on inputs from a file.
+
+    It runs natively, or in an emulator if it was built for another machine.
+    """
     from edgec.run import run as run_inference
 
     with watched(quiet=quiet) as progress:

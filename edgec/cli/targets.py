@@ -40,7 +40,7 @@ def show(name: Name, json: Json = False) -> None:
 
 @app.command("validate")
 def validate(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE.toml]", help="One target; all without it.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME|FILE.toml", help="One target; all without it.")] = None,
     json: Json = False,
 ) -> None:
     """Check a datasheet, then compile a one-operator model for it and look at the produced file."""

@@ -19,7 +19,11 @@ def verify(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Check every file against the manifest, then compare the artefact's outputs with ONNX Runtime's."""
+    """Check an artefact and what it computes.
+
+    Every file is compared with the manifest, then the outputs with those of ONNX Runtime on the artefact's model. The
+    exit status is 1 if the outputs differ by more than rounding.
+    """
     from edgec.verify import verify as run_verification
 
     with watched(quiet=quiet) as progress:

@@ -7,6 +7,7 @@ import json
 import random
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 import onnx
@@ -77,6 +78,7 @@ def _places(value: object) -> Iterator[tuple[dict[str, object] | list[object], s
             yield from _places(item)
 
 
+@cache
 def hostile_models() -> dict[str, bytes]:
     """ONNX files that no tool should accept, by what is wrong with them."""
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])
@@ -136,6 +138,7 @@ def hostile_models() -> dict[str, bytes]:
     }  # fmt: skip
 
 
+@cache
 def hostile_arrays() -> dict[str, bytes]:
     """`.npz` files that no tool should accept, for a model with one input `x` float32[1, 4]."""
 
@@ -183,6 +186,7 @@ def hostile_arrays() -> dict[str, bytes]:
     }
 
 
+@cache
 def hostile_documents() -> dict[str, bytes]:
     """What no JSON or TOML reader should accept as one of our files."""
     return {
