@@ -219,30 +219,43 @@ def emit_elementwise(
 
     Constants of one element become immediates. The output takes the form of the largest input that is no constant.
     """
-    shape = broadcast_shape([lowering.shape(onnx_value) for onnx_value in inputs])
-    last = _prefers_channels_last(lowering, inputs, shape)
-    operands: list[Value] = []
-    readers: list[int | Expression] = []
-    for onnx_value in inputs:
-        contents = lowering.constant(onnx_value)
+    emit_operands(lowering, node, inputs, dtype, element)
+
+
+def emit_operands(
+    lowering: Lowering,
+    node: ir.Node,
+    operands: Sequence[ir.Value | Value],
+    dtype: str,
+    element: Callable[..., Expression],
+    *,
+    output: ir.Value | None = None,
+) -> None:
+    """Append an elementwise operation on ONNX values and on values that ONNX does not have, in canonical form."""
+    shapes = [operand.shape if isinstance(operand, Value) else lowering.shape(operand) for operand in operands]
+    shape = broadcast_shape(shapes)
+    last = _prefers_channels_last(lowering, [x for x in operands if isinstance(x, ir.Value)], shape)
+    read: list[Value] = []
+    sources: list[int | Expression] = []
+    for operand in operands:
+        contents = operand.data if isinstance(operand, Value) else lowering.constant(operand)
         if contents is not None and contents.size == 1:
-            readers.append(immediate(contents))
+            sources.append(immediate(contents))
         else:
-            readers.append(len(operands))
-            operands.append(_broadcastable(lowering, onnx_value, len(shape), last))
+            sources.append(len(read))
+            read.append(_broadcastable(lowering, operand, len(shape), last))
 
     def compute(tensors: Sequence[Any]) -> Sequence[Any]:
         def at(*indices: Expression) -> Expression:
             return element(
-                *(_read(tensors[reader], indices) if isinstance(reader, int) else reader for reader in readers)
+                *(_read(tensors[source], indices) if isinstance(source, int) else source for source in sources)
             )
 
         return [te.compute(to_memory(shape, last), at, name=node.op_type.lower())]
 
-    output = (output_name(node.outputs[0], last), to_memory(shape, last), dtype)
-    define(
-        lowering, node.outputs[0], lowering.emit(node, Pattern.ELEMENTWISE, operands, output, compute), last
-    )
+    target = node.outputs[0] if output is None else output
+    described = (output_name(target, last), to_memory(shape, last), dtype)
+    define(lowering, target, lowering.emit(node, Pattern.ELEMENTWISE, read, described, compute), last)
 
 
 def _read(tensor: Any, indices: Sequence[Expression]) -> Expression:
@@ -270,16 +283,18 @@ def _prefers_channels_last(lowering: Lowering, inputs: Sequence[ir.Value], shape
     )
 
 
-def _broadcastable(lowering: Lowering, onnx_value: ir.Value, rank: int, channels_last: bool) -> Value:
+def _broadcastable(lowering: Lowering, operand: ir.Value | Value, rank: int, channels_last: bool) -> Value:
     """An input in a form that broadcasts, axis by axis, to an output of some rank."""
+    if isinstance(operand, Value):
+        source = operand
+    elif channels_last and len(lowering.shape(operand)) == rank:
+        return lowering.channels_last(operand)
+    else:
+        source = lowering.value(operand)
     if not channels_last:
-        return lowering.value(onnx_value)
-    shape = lowering.shape(onnx_value)
-    if len(shape) == rank:
-        return lowering.channels_last(onnx_value)
-    source = lowering.value(onnx_value)
-    widened = (*(1,) * (rank - len(shape)), *shape)
-    full = lowering.view(str(onnx_value.name), source, (f"{source.name}.widened", widened, source.dtype))
+        return source
+    widened = (*(1,) * (rank - len(source.shape)), *source.shape)
+    full = lowering.view(source.name, source, (f"{source.name}.widened", widened, source.dtype))
     return lowering.transpose(full, permutation_to_channels_last(rank), f"{source.name}.channels_last")
 
 
