@@ -47,7 +47,7 @@ def prepared(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | Non
 
 
 def random_feeds(proto: onnx.ModelProto, seed: int = 0) -> dict[str, np.ndarray]:
-    """Normal values for floats, small non-negative ones for integers, for a model with static inputs."""
+    """Normal values for floats, 1 and 2 for integers, for a model with static inputs."""
     generator = np.random.default_rng(seed)
     feeds = {}
     for value in proto.graph.input:
@@ -57,7 +57,7 @@ def random_feeds(proto: onnx.ModelProto, seed: int = 0) -> dict[str, np.ndarray]
         if np.issubdtype(dtype, np.floating):
             feeds[value.name] = generator.standard_normal(shape).astype(dtype)
         else:
-            feeds[value.name] = generator.integers(0, 2, shape).astype(dtype)
+            feeds[value.name] = generator.integers(1, 3, shape).astype(dtype)
     return feeds
 
 
