@@ -12,8 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -24,31 +22,22 @@ from edgec.core.interface import Interface
 from edgec.core.metric import Metric, Mode, Unavailable, exact
 from edgec.measure.running import Sample, can_run, launch, runner_command, write_inputs
 
-_CALLS = 2
+_INFERENCES = 2
+_CLOCK_CALL = 113
+_CLOCK_CALLS = {"qemu-arm": 403, "qemu-x86_64": 228}
+"""Numbers of Linux's `clock_gettime` (`clock_gettime64` on 32-bit Arm); 113 on every newer architecture."""
 _FIRST_EMULATOR_OF_INTERFACE_2 = 9
 _TIMEOUT_SECONDS = 600.0
 
 
-@dataclass(frozen=True)
-class InstructionCounts:
-    """Instructions of one inference.
-
-    Attributes:
-        total: instructions executed from the call of the artefact's function to its return, by all threads.
-        functions: the share of each function of the executable; empty where the total is unavailable.
-    """
-
-    total: Metric
-    functions: Mapping[str, int] = field(default_factory=dict)
-
-
 def count_instructions(
     folder: Path, interface: Interface, sample: Sample, *, timeout_seconds: float = _TIMEOUT_SECONDS
-) -> InstructionCounts:
-    """Count the instructions of one inference of the artefact in `folder`.
+) -> Metric:
+    """Count the instructions of one inference of the artefact in `folder`, those of all its threads.
 
-    The second of two calls is counted: the first may set up what later calls find. Where an emulator, a tool or a
-    symbol is missing, the count is unavailable with the reason.
+    The runner reads the clock before and after each inference; what is executed between the two is counted, the two
+    readings with it. The second of two inferences is taken: the first may set up what later ones find. Where an
+    emulator or a tool is missing, the count is unavailable with the reason.
 
     Raises:
         EdgecError: EC065x where the artefact itself fails.
@@ -57,40 +46,33 @@ def count_instructions(
     if reason is None and not interface.emulator:
         reason = "the target is this machine; instructions are counted in an emulator of another"
     if reason is not None:
-        return InstructionCounts(Unavailable(unavailable=reason))
+        return Unavailable(unavailable=reason)
     try:
         plugin = _plugin(interface.emulator[0])
     except EdgecError as fault:
-        return InstructionCounts(Unavailable(unavailable=f"the counter could not be built: {fault.what}"))
-    lines = _count(folder, interface, sample, plugin, timeout_seconds)
-    calls = [int(line.split()[1]) for line in lines if line.startswith("call ")]
-    if len(calls) < _CALLS:
-        missing = f"the executable names no function {_function(interface)} (was it stripped?)"
-        return InstructionCounts(Unavailable(unavailable=missing))
-    shares = (line.rsplit(" ", 1) for line in lines if line.startswith("function "))
-    functions = {name.removeprefix("function "): int(count) for name, count in shares}
-    source = f"{' '.join(interface.emulator)}, one call of {_function(interface)}"
-    return InstructionCounts(exact(float(calls[-1]), Mode.SIMULATED, source), dict(sorted(functions.items())))
+        return Unavailable(unavailable=f"the counter could not be built: {fault.what}")
+    intervals = _count(folder, interface, sample, plugin, timeout_seconds)
+    if len(intervals) != 2 * _INFERENCES - 1:
+        readings = len(intervals) + 1
+        return Unavailable(unavailable=f"the executable read the clock {readings} times in {_INFERENCES} inferences")
+    source = f"{' '.join(interface.emulator)}, one inference between two readings of the clock"
+    return exact(float(intervals[-1]), Mode.SIMULATED, source)
 
 
-def _count(folder: Path, interface: Interface, sample: Sample, plugin: bytes, timeout_seconds: float) -> list[str]:
-    """Lines that the plugin wrote, from a run whose environment and arguments are the same everywhere."""
+def _count(folder: Path, interface: Interface, sample: Sample, plugin: bytes, timeout_seconds: float) -> list[int]:
+    """Instructions between the clock readings of a run whose environment and arguments are the same everywhere."""
     *emulator, runner = runner_command(folder, interface)
     with tempfile.TemporaryDirectory(prefix="edgec-count-") as name:
         scratch = Path(name)
         write_inputs(scratch / "inputs.bin", interface, sample)
         (scratch / "runner").symlink_to(runner)
         (scratch / "plugin.so").write_bytes(plugin)
-        options = f"./plugin.so,function={_function(interface)},out=counts.txt"
-        program = ["./runner", "inputs.bin", "outputs.bin", "--iterations", str(_CALLS)]
+        clock = _CLOCK_CALLS.get(Path(emulator[0]).name, _CLOCK_CALL)
+        program = ["./runner", "inputs.bin", "outputs.bin", "--iterations", str(_INFERENCES)]
+        options = f"./plugin.so,call={clock},out=intervals.txt"
         command = [str(shutil.which(emulator[0])), "-plugin", options, *emulator[1:], *program]
         launch(command, timeout_seconds=timeout_seconds, environment={"LC_ALL": "C"}, folder=scratch)
-        return (scratch / "counts.txt").read_text(encoding="utf-8").splitlines()
-
-
-def _function(interface: Interface) -> str:
-    """The function that the runner calls for an inference."""
-    return f"{interface.symbol}_run_traced"
+        return [int(line) for line in (scratch / "intervals.txt").read_text(encoding="ascii").splitlines()]
 
 
 def _plugin(emulator: str) -> bytes:

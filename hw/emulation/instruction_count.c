@@ -1,20 +1,15 @@
-/* Counts the instructions that an emulated program executes inside one function, call by call.
+/* Counts the instructions that an emulated program executes between two system calls of one kind.
  *
- * A plugin of QEMU's user mode (TCG). Options: `function=NAME` is the function, `out=FILE` receives one line a call,
- * `call COUNT`, and at the end one line for each function that ran inside the last call, `function NAME COUNT`, its
- * own instructions in that call.
+ * A plugin of QEMU's user mode (TCG). Options: `call=NUMBER` is the system call's number, `out=FILE` receives one line
+ * for each pair of consecutive calls: the instructions executed by all threads from the first to the second.
  *
  * Why not count the whole program: printing a time costs more or fewer instructions with its number of digits, and
- * start-up depends on the environment. Inside the function nothing depends on either, so that equal programs have equal
- * counts, to the last digit.
- *
- * A call begins with the function's first block and ends with the block that follows the one that called it. Blocks of
- * other threads count while a call is open.
+ * start-up depends on the environment. Between the two readings of the clock around an inference nothing depends on
+ * either, so that equal programs have equal counts, to the last digit.
  *
  * The declarations stand here because no distribution packages qemu-plugin.h with the emulator. They hold for every
  * version of the interface from 0 (QEMU 4.2) on; QEMU_PLUGIN_VERSION is set to one that the emulator at hand accepts.
  */
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,121 +22,77 @@
 
 typedef uint64_t plugin_id;
 struct qemu_plugin_tb;
-struct qemu_plugin_insn;
 struct qemu_info;
 typedef void (*translated)(plugin_id, struct qemu_plugin_tb *);
-typedef void (*executed)(unsigned int cpu, void *block);
+typedef void (*executed)(unsigned int cpu, void *instructions);
+typedef void (*called)(plugin_id, unsigned int cpu, int64_t number, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+                       uint64_t, uint64_t, uint64_t);
 typedef void (*ended)(plugin_id, void *);
 
 extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, translated);
 extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, executed, int flags, void *);
+extern void qemu_plugin_register_vcpu_syscall_cb(plugin_id, called);
 extern void qemu_plugin_register_atexit_cb(plugin_id, ended, void *);
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
-extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
-extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
-extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
-extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
-extern const char *qemu_plugin_insn_symbol(const struct qemu_plugin_insn *);
 
 int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
-struct function {
-  char *name;
-  uint64_t instructions;
-  struct function *next;
-};
-
-struct block {
-  uint64_t start;
-  uint64_t end;
-  uint64_t instructions;
-  bool enters;
-  struct function *function;
-};
-
-static const char *watched = "";
-static const char *out_path = "";
+static long long watched;
 static FILE *out;
-static struct function *functions;
+static uint64_t instructions;
+static unsigned calls;
 
-static const struct block *previous;
-static bool inside;
-static unsigned int caller_cpu;
-static uint64_t return_address;
-static uint64_t counted;
-
-static struct function *function_of(const char *name) {
-  for (struct function *each = functions; each != NULL; each = each->next)
-    if (strcmp(each->name, name) == 0) return each;
-  struct function *added = calloc(1, sizeof *added);
-  added->name = strdup(name);
-  added->next = functions;
-  functions = added;
-  return added;
+static void on_executed(unsigned int cpu, void *count)
+{
+    (void)cpu;
+    __atomic_fetch_add(&instructions, (uint64_t)(uintptr_t)count, __ATOMIC_RELAXED);
 }
 
-static void on_executed(unsigned int cpu, void *data) {
-  struct block *block = data;
-  if (inside) {
-    if (cpu == caller_cpu && block->start == return_address) {
-      inside = false;
-      fprintf(out, "call %llu\n", (unsigned long long)__atomic_load_n(&counted, __ATOMIC_RELAXED));
+static void on_translated(plugin_id id, struct qemu_plugin_tb *block)
+{
+    (void)id;
+    qemu_plugin_register_vcpu_tb_exec_cb(block, on_executed, 0, (void *)(uintptr_t)qemu_plugin_tb_n_insns(block));
+}
+
+static void on_called(plugin_id id, unsigned int cpu, int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+                      uint64_t e, uint64_t f, uint64_t g, uint64_t h)
+{
+    (void)id, (void)cpu, (void)a, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
+    if (number != watched) {
+        return;
     }
-  } else if (block->enters && previous != NULL) {
-    inside = true;
-    caller_cpu = cpu;
-    return_address = previous->end;
-    counted = 0;
-    for (struct function *each = functions; each != NULL; each = each->next) each->instructions = 0;
-  }
-  if (inside) {
-    __atomic_fetch_add(&counted, block->instructions, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&block->function->instructions, block->instructions, __ATOMIC_RELAXED);
-  } else {
-    previous = block;
-  }
+    const uint64_t executed_since = __atomic_exchange_n(&instructions, 0, __ATOMIC_RELAXED);
+    if (calls++ != 0) {
+        fprintf(out, "%llu\n", (unsigned long long)executed_since);
+    }
 }
 
-/* A block is never freed: translated code may run as long as the program does. */
-static void on_translated(plugin_id id, struct qemu_plugin_tb *code) {
-  (void)id;
-  struct block *block = calloc(1, sizeof *block);
-  size_t count = qemu_plugin_tb_n_insns(code);
-  struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(code, 0);
-  struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(code, count - 1);
-  const char *symbol = qemu_plugin_insn_symbol(first);
-  const char *name = symbol == NULL ? "?" : symbol;
-  block->start = qemu_plugin_tb_vaddr(code);
-  block->end = qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last);
-  block->instructions = count;
-  block->function = function_of(name);
-  /* The function's own loops may start blocks too; only a block met outside a call can open one. */
-  block->enters = strcmp(name, watched) == 0;
-  qemu_plugin_register_vcpu_tb_exec_cb(code, on_executed, 0, block);
-}
-
-static void on_exit_of_program(plugin_id id, void *unused) {
-  (void)id;
-  (void)unused;
-  for (struct function *each = functions; each != NULL; each = each->next)
-    if (each->instructions != 0)
-      fprintf(out, "function %s %llu\n", each->name, (unsigned long long)each->instructions);
-  fclose(out);
+static void on_exit_of_program(plugin_id id, void *unused)
+{
+    (void)id, (void)unused;
+    fclose(out);
 }
 
 __attribute__((visibility("default"))) int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int count,
-                                                               char **options) {
-  (void)info;
-  for (int index = 0; index < count; ++index) {
-    if (strncmp(options[index], "function=", 9) == 0) watched = strdup(options[index] + 9);
-    if (strncmp(options[index], "out=", 4) == 0) out_path = strdup(options[index] + 4);
-  }
-  out = fopen(out_path, "w");
-  if (out == NULL) {
-    fprintf(stderr, "instruction_count: cannot write %s\n", out_path);
-    return 1;
-  }
-  qemu_plugin_register_vcpu_tb_trans_cb(id, on_translated);
-  qemu_plugin_register_atexit_cb(id, on_exit_of_program, NULL);
-  return 0;
+                                                               char **options)
+{
+    (void)info;
+    const char *path = "";
+    for (int index = 0; index < count; ++index) {
+        if (strncmp(options[index], "call=", 5) == 0) {
+            watched = atoll(options[index] + 5);
+        }
+        if (strncmp(options[index], "out=", 4) == 0) {
+            path = options[index] + 4;
+        }
+    }
+    out = fopen(path, "w");
+    if (out == NULL) {
+        fprintf(stderr, "instruction_count: cannot write %s\n", path);
+        return 1;
+    }
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translated);
+    qemu_plugin_register_vcpu_syscall_cb(id, on_called);
+    qemu_plugin_register_atexit_cb(id, on_exit_of_program, NULL);
+    return 0;
 }

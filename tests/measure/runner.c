@@ -5,6 +5,13 @@
 #include <string.h>
 #include <time.h>
 
+#ifndef REPEATS
+#define REPEATS 1
+#endif
+#ifndef READINGS
+#define READINGS 0
+#endif
+
 enum { ELEMENTS = 64 };
 
 static long long now(void) {
@@ -23,15 +30,15 @@ __attribute__((noinline)) static void kernel_copy(const volatile float *in, vola
 
 static long long step_nanoseconds[2];
 
-__attribute__((noinline)) int tiny_run_traced(const float *in, float *out) {
+__attribute__((noinline)) static void run(const float *in, float *out, int traced) {
   static float between[ELEMENTS];
-  long long start = now();
-  kernel_add(in, between);
-  long long middle = now();
-  kernel_copy(between, out);
+  long long start = traced ? now() : 0;
+  for (int i = 0; i < REPEATS; ++i) kernel_add(in, between);
+  long long middle = traced ? now() : 0;
+  for (int i = 0; i < REPEATS; ++i) kernel_copy(between, out);
+  if (!traced) return;
   step_nanoseconds[0] += middle - start;
   step_nanoseconds[1] += now() - middle;
-  return 0;
 }
 
 int main(int count, char **arguments) {
@@ -50,12 +57,10 @@ int main(int count, char **arguments) {
   if (getenv("RUNNER_FAULT") != NULL && !strcmp(getenv("RUNNER_FAULT"), "hang")) for (;;) now();
   for (int i = 0; i < warmup + iterations; ++i) {
     long long start = now();
-    tiny_run_traced(in, out);
+    run(in, out, trace != NULL && i >= warmup);
+    for (int reading = 0; reading < READINGS; ++reading) now();
     long long taken = now() - start;
-    if (i < warmup) {
-      step_nanoseconds[0] = step_nanoseconds[1] = 0;
-      continue;
-    }
+    if (i < warmup) continue;
     printf("{\"iteration\": %d, \"nanoseconds\": %lld}\n", i - warmup, taken);
   }
   for (int step = 0; trace != NULL && step < 2; ++step)
