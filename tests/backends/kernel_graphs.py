@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
-from edgec.backends.tvm.kernel_graph import Operation, Pattern, Value
+from edgec.backends.tvm.kernel_graph import Block, Operation, Pattern, Value, View
 
 Array = np.ndarray
 Reference = Callable[..., Array]
@@ -80,3 +81,42 @@ def matrix_product(name: str, left: Value, right: Value, output: Value) -> Opera
         return te.compute(output.shape, lambda i, j: te.sum(a[i, k] * b[k, j], axis=k), name)
 
     return operation(name, Pattern.ANCHOR, (left, right), output, compute)
+
+
+UNARY = ("negative", "abs")
+BINARY = ("add", "multiply", "subtract", "maximum")
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> Block:
+    """Random graphs of products, sums, transposes, elementwise operations and views of 4×4 matrices and columns."""
+    start = value("x", (4, 4))
+    square, column = [start], []
+    steps: list[Operation | View] = []
+    for index in range(draw(st.integers(1, 14))):
+        kind = draw(st.sampled_from(("unary", "binary", "binary", "product", "transpose", "sum", "broadcast", "view")))
+        source = draw(st.sampled_from(square))
+        result = value(f"v{index}", (4, 4))
+        name = f"{kind}_{index}"
+        if kind == "unary":
+            steps.append(unary(name, draw(st.sampled_from(UNARY)), source, result))
+        elif kind == "binary":
+            other = draw(st.sampled_from(square))
+            steps.append(binary(name, draw(st.sampled_from(BINARY)), source, other, result))
+        elif kind == "product":
+            steps.append(matrix_product(name, source, constant("w", np.eye(4) * 0.5), result))
+        elif kind == "transpose":
+            steps.append(transpose(name, source, result, (1, 0)))
+        elif kind == "view":
+            steps.append(View(name, source, result))
+        elif kind == "sum":
+            result = value(f"v{index}", (4, 1))
+            steps.append(row_sum(name, source, result))
+        elif column:
+            steps.append(binary(name, "add", draw(st.sampled_from(column)), source, result))
+        else:
+            continue
+        (square if result.shape == (4, 4) else column).append(result)
+    made = square[1:] + column
+    results = draw(st.lists(st.sampled_from(made), min_size=1, max_size=3)) if made else [start]
+    return Block((start,), tuple(results), list(steps))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from edgec.backends.plan import BuildPlan
 from edgec.backends.tvm.kernel_graph import Block, Conditional, Pattern, Repeat, View
 from tests.backends import kernel_graphs as make
 from tests.backends.artifacts import build, plan_for, run, run_library
 
 ZIG = [sys.executable, "-m", "ziglang"]
+Built = tuple[BuildPlan, Path]
+HOST = f"{platform.machine()}-linux-gnu.2.27"
 RANDOM = np.random.default_rng(7)
 X = RANDOM.standard_normal((4, 6)).astype("float32")
 WEIGHTS = RANDOM.standard_normal((6, 8)).astype("float32")
@@ -38,12 +43,12 @@ def dense_reference(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def dense(tmp_path_factory: pytest.TempPathFactory):
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("dense")
     return build(dense_net(), folder), folder
 
 
-def test_the_runner_and_the_loader_agree_with_numpy(dense) -> None:
+def test_the_runner_and_the_loader_agree_with_numpy(dense: Built) -> None:
     plan, folder = dense
     outputs, _ = run(plan, folder, {"x": X})
     loaded = run_library(folder, {"x": X})
@@ -53,7 +58,7 @@ def test_the_runner_and_the_loader_agree_with_numpy(dense) -> None:
     np.testing.assert_array_equal(loaded["y.T"], outputs["y.T"])
 
 
-def test_the_folder_holds_what_the_layout_promises(dense) -> None:
+def test_the_folder_holds_what_the_layout_promises(dense: Built) -> None:
     _, folder = dense
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert files >= {
@@ -71,7 +76,7 @@ def test_the_folder_holds_what_the_layout_promises(dense) -> None:
     assert not [path for path in files if path.startswith("build")]
 
 
-def test_timings_and_trace_name_every_iteration_and_step(dense, tmp_path: Path) -> None:
+def test_timings_and_trace_name_every_iteration_and_step(dense: Built, tmp_path: Path) -> None:
     plan, folder = dense
     trace = tmp_path / "trace.jsonl"
     _, lines = run(plan, folder, {"x": X}, ("--warmup", "1", "--iterations", "3", "--trace", str(trace)))
@@ -90,7 +95,9 @@ def test_timings_and_trace_name_every_iteration_and_step(dense, tmp_path: Path) 
         (("short.bin", "y.bin", "--fast", "1"), "unknown option"),
     ],
 )
-def test_the_runner_refuses_wrong_arguments(dense, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_the_runner_refuses_wrong_arguments(
+    dense: Built, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
     _, folder = dense
     (tmp_path / "short.bin").write_bytes(b"1234")
     finished = subprocess.run([folder / "bin/net-run", *arguments], cwd=tmp_path, capture_output=True, text=True)
@@ -98,7 +105,7 @@ def test_the_runner_refuses_wrong_arguments(dense, tmp_path: Path, arguments: tu
     assert message in finished.stderr
 
 
-def test_only_the_c_and_maths_libraries_are_needed(dense) -> None:
+def test_only_the_c_and_maths_libraries_are_needed(dense: Built) -> None:
     _, folder = dense
     needed = subprocess.run(
         ["nm", "-D", "--undefined-only", folder / "lib/libnet.so"], capture_output=True, text=True, check=True
@@ -112,7 +119,7 @@ def test_only_the_c_and_maths_libraries_are_needed(dense) -> None:
     assert all(name.startswith(("net_", "edgec_")) for name in names), names
 
 
-def test_the_example_and_the_sources_compile_without_a_warning(dense, tmp_path: Path) -> None:
+def test_the_example_and_the_sources_compile_without_a_warning(dense: Built, tmp_path: Path) -> None:
     _, folder = dense
     strict = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", f"-I{folder}/include"]
     library = str(folder / "lib/libnet.a")
@@ -122,7 +129,7 @@ def test_the_example_and_the_sources_compile_without_a_warning(dense, tmp_path: 
             *ZIG,
             "cc",
             "-target",
-            "x86_64-linux-gnu.2.27",
+            HOST,
             *strict,
             folder / "example/main.c",
             library,
@@ -137,7 +144,7 @@ def test_the_example_and_the_sources_compile_without_a_warning(dense, tmp_path: 
         subprocess.run([*ZIG, "cc", *strict, "-c", folder / source, "-o", tmp_path / "object.o"], check=True)
 
 
-def test_builds_are_identical_in_any_folder(dense, tmp_path: Path) -> None:
+def test_builds_are_identical_in_any_folder(dense: Built, tmp_path: Path) -> None:
     plan, folder = dense
     other = tmp_path / "elsewhere" / "with a longer name"
     assert build(dense_net(), other).digest() == plan.digest()
@@ -146,7 +153,7 @@ def test_builds_are_identical_in_any_folder(dense, tmp_path: Path) -> None:
             assert path.read_bytes() == (folder / path.relative_to(other)).read_bytes(), path
 
 
-def test_two_networks_link_into_one_program(dense, tmp_path: Path) -> None:
+def test_two_networks_link_into_one_program(dense: Built, tmp_path: Path) -> None:
     _, folder = dense
     build(loop_net(), tmp_path, name="looped")
     program = tmp_path / "both.c"
@@ -157,9 +164,11 @@ def test_two_networks_link_into_one_program(dense, tmp_path: Path) -> None:
         "return 0; }\n"
     )
     subprocess.run(
-        [*ZIG, "cc", "-target", "x86_64-linux-gnu.2.27", "-Wall", "-Wextra", "-Werror", f"-I{folder}/include"]
-        + [f"-I{tmp_path}/include", program, folder / "lib/libnet.a", tmp_path / "lib/liblooped.a", "-lm"]
-        + ["-o", tmp_path / "both"],
+        [
+            *(*ZIG, "cc", "-target", HOST, "-Wall", "-Wextra", "-Werror", f"-I{folder}/include"),
+            *(f"-I{tmp_path}/include", program, folder / "lib/libnet.a", tmp_path / "lib/liblooped.a"),
+            *("-lm", "-o", tmp_path / "both"),
+        ],
         check=True,
     )
     finished = subprocess.run([tmp_path / "both"], capture_output=True, text=True, check=True)
@@ -300,7 +309,7 @@ def scratch_net() -> Block:
     """A kernel with a temporary too large for the stack: two passes over exp(x)."""
     x, y = make.value("x", (64, 512)), make.value("y", (64, 512))
 
-    def compute(tensor):
+    def compute(tensor: Any) -> Any:
         from tvm import te, topi
 
         raised = te.compute(tensor.shape, lambda i, j: topi.exp(tensor)[i, 511 - j], "raised")

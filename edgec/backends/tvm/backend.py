@@ -15,7 +15,7 @@ from edgec.backends.tvm.driver import Program, write_driver
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup, fuse
 from edgec.backends.tvm.kernel_graph import KernelGraph, Value
 from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
-from edgec.backends.tvm.machine_code import compile_kernels
+from edgec.backends.tvm.machine_code import KernelSource, compile_kernels
 from edgec.backends.tvm.memory import MemoryPlan, plan_memory
 from edgec.backends.tvm.packaging import package
 from edgec.core.interface import Interface
@@ -54,9 +54,9 @@ def plan_graph(graph: KernelGraph, target: Target, *, threads: int, progress: Pr
     groups = groups_in_order(block)
     progress.start("schedule kernels", total=len(groups))
     kernels = make_kernels(groups, symbol, CoreDescription.of(target), threads, schedule, progress.advance)
-    distinct = {kernel.symbol: kernel.function for kernel in kernels.values()}
-    progress.start(f"compile {len(distinct)} kernels")
-    code = compile_kernels(list(distinct.items()), target.compiler)
+    sources = [KernelSource(kernel.symbol, kernel.function, kernel.plain) for kernel in dict.fromkeys(kernels.values())]
+    progress.start(f"compile {len(sources)} kernels")
+    code = compile_kernels(sources, target.compiler)
     scratch = {
         group: code.scratch_bytes[kernel.symbol]
         for group, kernel in kernels.items()
@@ -82,7 +82,7 @@ def plan_graph(graph: KernelGraph, target: Target, *, threads: int, progress: Pr
             emulator=(emulator.executable, *emulator.arguments) if emulator else (),
         ),
         layers=tuple(_layers(block, 1)),
-        fallbacks=tuple(_fallbacks(kernels)),
+        fallbacks=tuple(_fallbacks(kernels, code.unscheduled)),
         memory=_memory_use(block, memory, scratch),
         library=made.library,
     )
@@ -124,12 +124,13 @@ def _layer(group: KernelGroup, calls: int) -> PlannedLayer:
     )
 
 
-def _fallbacks(kernels: Mapping[KernelGroup, Kernel]) -> Iterator[Fallback]:
+def _fallbacks(kernels: Mapping[KernelGroup, Kernel], unscheduled: Mapping[str, str]) -> Iterator[Fallback]:
     for group, kernel in kernels.items():
-        if kernel.fallback_reason is not None:
+        reason = kernel.fallback_reason or unscheduled.get(kernel.symbol)
+        if reason is not None:
             yield Fallback(
                 node=group.anchor.node,
-                reason=kernel.fallback_reason,
+                reason=reason,
                 hint="the result is right but slow; report the operator and its shapes",
             )
 

@@ -36,11 +36,13 @@ class Kernel:
     Attributes:
         symbol: its name, unique in a program that links several models.
         function: scheduled PrimFunc; its parameters are the group's inputs, then its outputs.
+        plain: the same without a schedule.
         fallback_reason: why it has no schedule of its own and runs slowly; None if it has one.
     """
 
     symbol: str
     function: Any
+    plain: Any
     fallback_reason: str | None
 
 
@@ -86,7 +88,7 @@ def make_kernels(
         key = (StructuralKey(function), group.anchor.tile)  # type: ignore[call-arg]  # its stub is wrong
         if key not in known:
             scheduled = schedule(function, group, core, threads)
-            known[key] = Kernel(_symbol(name, group, taken), scheduled.function, scheduled.fallback_reason)
+            known[key] = Kernel(_symbol(name, group, taken), scheduled.function, function, scheduled.fallback_reason)
         kernels[group] = known[key]
         advance()
     return kernels

@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from edgec.core.codes.backend import CODE_GENERATION_FAILED
+from edgec.core.errors import EdgecError
 from edgec.core.target import Compiler
 
 _STACK_BYTES_IN_TASK = 64 * 1024
@@ -24,6 +26,21 @@ _SMALLEST_VECTOR_BITS = 128
 """What TVM assumes, with a warning, of a processor it has no vector width for."""
 
 
+@dataclass(frozen=True, eq=False)
+class KernelSource:
+    """A kernel to compile.
+
+    Attributes:
+        symbol: name of its C function.
+        function: scheduled PrimFunc.
+        plain: the same without a schedule, for when the scheduled one cannot be lowered.
+    """
+
+    symbol: str
+    function: Any
+    plain: Any
+
+
 @dataclass(frozen=True)
 class ObjectCode:
     """A relocatable object file and what its kernels need.
@@ -31,10 +48,12 @@ class ObjectCode:
     Attributes:
         contents: bytes of the object file.
         scratch_bytes: by kernel, bytes of the scratch area that is its last argument; kernels without one are absent.
+        unscheduled: kernels compiled from their plain function, with the reason.
     """
 
     contents: bytes
     scratch_bytes: Mapping[str, int]
+    unscheduled: Mapping[str, str]
 
 
 def llvm_target(compiler: Compiler) -> Any:  # noqa: ANN401  TVM ships no types
@@ -54,22 +73,67 @@ def llvm_target(compiler: Compiler) -> Any:  # noqa: ANN401  TVM ships no types
     return tvm.target.Target(description)
 
 
-def compile_kernels(functions: Sequence[tuple[str, Any]], compiler: Compiler) -> ObjectCode:
-    """Compile scheduled PrimFuncs, given with the names of their C functions, to one object file."""
+def compile_kernels(sources: Sequence[KernelSource], compiler: Compiler) -> ObjectCode:
+    """Compile kernels to one object file.
+
+    Raises:
+        EdgecError: EC0402 if TVM or LLVM fails.
+    """
+    import tvm
+
+    target = llvm_target(compiler)
+    scratch_bytes: dict[str, int] = {}
+    unscheduled: dict[str, str] = {}
+    module = tvm.IRModule({})
+    with tvm.transform.PassContext(opt_level=3):
+        for source in sources:
+            try:
+                lowered = _lower(source.symbol, source.function, target, scratch_bytes)
+            except RuntimeError as error:
+                unscheduled[source.symbol] = f"the scheduled kernel cannot be lowered: {_last_line(error)}"
+                scratch_bytes.pop(source.symbol, None)
+                lowered = _lower_plain(source, target, scratch_bytes)
+            module.update(lowered)
+        contents = _object_file(module, target)
+    return ObjectCode(contents, scratch_bytes, unscheduled)
+
+
+def _lower(symbol: str, function: Any, target: Any, scratch_bytes: dict[str, int]) -> Any:  # noqa: ANN401
     import tvm
     from tvm import tirx
 
-    target = llvm_target(compiler)
-    module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions})
+    module = tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)})
     module = tirx.transform.BindTarget(target.with_host(target))(module)
-    scratch_bytes: dict[str, int] = {}
-    with tvm.transform.PassContext(opt_level=3):
-        module = tvm.ir.transform.Sequential(_lowering_passes(scratch_bytes))(module)
+    return tvm.ir.transform.Sequential(_lowering_passes(scratch_bytes))(module)
+
+
+def _lower_plain(source: KernelSource, target: Any, scratch_bytes: dict[str, int]) -> Any:  # noqa: ANN401
+    try:
+        return _lower(source.symbol, source.plain, target, scratch_bytes)
+    except RuntimeError as error:
+        raise _failure(error, source.symbol) from error
+
+
+def _object_file(module: Any, target: Any) -> bytes:  # noqa: ANN401
+    import tvm
+
+    try:
         library = tvm.get_global_func("target.build.llvm")(module, target)
+    except RuntimeError as error:
+        raise _failure(error, "") from error
     with TemporaryDirectory(prefix="edgec-") as folder:
         path = Path(folder) / "kernels.o"
         library.write_to_file(str(path), "o")
-        return ObjectCode(path.read_bytes(), scratch_bytes)
+        return path.read_bytes()
+
+
+def _failure(error: RuntimeError, symbol: str) -> EdgecError:
+    return EdgecError(CODE_GENERATION_FAILED, _last_line(error), where=symbol, hint="report it with the model")
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
 
 
 def _lowering_passes(scratch_bytes: dict[str, int]) -> list[Any]:

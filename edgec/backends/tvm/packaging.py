@@ -34,8 +34,6 @@ _COMPILE = (
     "-Iinclude",
 )
 _LINK = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-s")
-# The runner keeps the names of its functions: a crash and a count of instructions are told by them.
-_LINK_RUNNER = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--strip-debug")
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Package:
         tools: what the commands need.
         discard: paths that only the commands need.
         runner: path of the runner.
-        library: path of the static library.
+        library: path of the library that goes to the device: the shared one where the device loads any.
     """
 
     files: dict[str, bytes]
@@ -89,7 +87,7 @@ def package(symbol: str, driver: DriverSource, kernels: bytes, weights: bytes, t
         tools=(Tool(ZIG, (sys.executable, "-m", "ziglang"), INSTALL_ZIG),),
         discard=(BUILD,),
         runner=runner,
-        library=f"lib/lib{symbol}.a",
+        library=f"lib/lib{symbol}.so" if shared else f"lib/lib{symbol}.a",
     )
 
 
@@ -164,7 +162,7 @@ def _commands(symbol: str, triples: _Triples, threads: int, runner: str | None) 
         commands.append(Command(ZIG, arguments, shared, "link the shared library"))
     if runner is not None:
         program = ("src/main.c", f"src/{symbol}.c", "src/edgec_runtime.c", objects[0], objects[3])
-        link = (f"-DEDGEC_MODEL={symbol}_model", *program, "-static", *_LINK_RUNNER, "-o", runner)
+        link = (f"-DEDGEC_MODEL={symbol}_model", *program, "-static", *_LINK, "-o", runner)
         arguments = ("cc", "-target", triples.runner, *flags, *link, "-lm", *_threads(threads))
         commands.append(Command(ZIG, arguments, runner, "link the runner"))
     return tuple(commands)
