@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,7 @@ def _forget_recorded_shapes(graph: onnx.GraphProto) -> None:
         output.type.tensor_type.ClearField("shape")
     for node in graph.node:
         for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
+            for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 _forget_recorded_shapes(body)
 
 
@@ -118,12 +119,57 @@ def _light_proto(model: ir.Model) -> onnx.ModelProto:
             light.graph.inputs.append(value)
         light.graph.initializers.pop(str(value.name))
         value.const_value = None
-    return ir.to_proto(light)
+    _constants_to_inputs(light.graph)
+    proto = ir.to_proto(light)
+    _hand_down_constants(proto.graph, {})
+    return proto
+
+
+def _constants_to_inputs(graph: ir.Graph) -> None:
+    """Turn large Constant nodes, in which some exporters keep the weights, into inputs."""
+    for node in list(graph):
+        attribute = node.attributes.get("value")
+        if node.op_type != "Constant" or attribute is None or attribute.type != ir.AttributeType.TENSOR:
+            continue
+        tensor, output = attribute.as_tensor(), node.outputs[0]
+        if tensor.nbytes <= SMALL_BYTES or output.is_graph_output():
+            continue
+        type_and_shape = ir.TensorType(tensor.dtype), ir.Shape(tensor.shape.numpy())
+        weight = ir.Value(name=output.name, type=type_and_shape[0], shape=type_and_shape[1])
+        ir.convenience.replace_all_uses_with(output, weight)
+        graph.remove(node, safe=True)
+        graph.inputs.append(weight)
+
+
+def _hand_down_constants(graph: onnx.GraphProto, outer: Mapping[str, onnx.TensorProto]) -> None:
+    """Give every body its own copy of the small constants that it uses from around it.
+
+    ONNX's inference knows only the types of values from around a body, so that axes, pads and shapes would be lost.
+    """
+    own = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.HasField("t") and attribute.t.ByteSize() <= 2 * SMALL_BYTES:
+                own[node.output[0]] = attribute.t
+    made = {value.name for value in graph.input} | {name for node in graph.node for name in node.output}
+    used = {name for node in graph.node for name in node.input}
+    for name in sorted(used & outer.keys() - own.keys() - made):
+        graph.initializer.add().CopyFrom(outer[name])
+        graph.initializer[-1].name = name
+    visible = {name: tensor for name, tensor in outer.items() if name not in made} | own
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _hand_down_constants(body, visible)
 
 
 def _take_over(graph: ir.Graph, filled: ir.Graph) -> None:
     sources = {output.name: output for node in filled for output in node.outputs}
     for node in graph:
+        held = node.attributes.get("value") if node.op_type == "Constant" else None
+        if held is not None and held.type == ir.AttributeType.TENSOR:
+            tensor = held.as_tensor()
+            node.outputs[0].type, node.outputs[0].shape = ir.TensorType(tensor.dtype), ir.Shape(tensor.shape.numpy())
         for output in node.outputs:
             source = sources.get(output.name)
             if source is None:

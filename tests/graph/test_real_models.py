@@ -16,7 +16,7 @@ from edgec.graph.gate import ReferenceGate
 from edgec.graph.inputs import sample_inputs
 from edgec.graph.load import load_model
 from edgec.graph.reference import ReferenceSession
-from edgec.graph.shapes import open_dimensions
+from edgec.graph.shapes import infer_shapes, open_dimensions
 
 FOLDER = os.environ.get("EDGEC_MODELS", "")
 MODELS = sorted(Path(FOLDER).glob("*.onnx")) if FOLDER else []
@@ -39,6 +39,7 @@ def test_trained_network(path: Path) -> None:
     passes = [make_pass("static-shapes", {"shapes": fixed}), *recipe]
     result = Pipeline(passes, ReferenceGate(), model_size).run(model, PassContext())
     assert all(record.gate in ("passed", "unchanged") for record in result.records)
+    infer_shapes(result.model)
     costs = node_costs(result.model)
     assert sum(cost.macs or 0 for cost in costs) > 0
     assert peak_activation_memory(result.model).bytes
