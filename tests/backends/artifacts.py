@@ -16,10 +16,16 @@ from edgec.backends.tvm.backend import plan_graph
 from edgec.backends.tvm.kernel_graph import Block, KernelGraph
 from edgec.core.progress import Silent
 from edgec.core.target_files import load_target
+from edgec.core.tensor import TensorSpec
 
 
 def plan_for(block: Block, target: str = "host", name: str = "net", threads: int = 1) -> BuildPlan:
-    return plan_graph(KernelGraph(name, block), load_target(target), threads=threads, progress=Silent())
+    inputs, outputs = (
+        tuple(TensorSpec(name=value.name, dtype=value.dtype, shape=value.shape) for value in values)
+        for values in (block.parameters, block.results)
+    )
+    graph = KernelGraph(name, block)
+    return plan_graph(graph, inputs, outputs, load_target(target), threads=threads, progress=Silent())
 
 
 def build(block: Block, folder: Path, target: str = "host", name: str = "net", threads: int = 1) -> BuildPlan:

@@ -68,7 +68,7 @@ def test_a_tool_that_leaves_nothing_is_an_error(tmp_path: Path) -> None:
     assert caught.value.code.code == "EC0903"
 
 
-@pytest.mark.parametrize("path", ["../escape", "/tmp/escape", "a/../../escape"])
+@pytest.mark.parametrize("path", ["../escape", "/escape", "a/../../escape"])
 def test_nothing_is_written_outside_the_folder(tmp_path: Path, path: str) -> None:
     with pytest.raises(EdgecError) as caught:
         execute(plan(files={path: b"x"}), tmp_path / "inside", Silent())

@@ -22,6 +22,7 @@ from edgec.core.interface import Interface
 from edgec.core.progress import Progress
 from edgec.core.target import Target
 from edgec.core.tensor import TensorSpec
+from edgec.graph.shapes import model_inputs
 
 
 class TvmBackend(Backend):
@@ -42,11 +43,21 @@ class TvmBackend(Backend):
         """
         progress.start("lower the graph")
         graph = lower_graph(model, CoreDescription.of(target), name)
-        return plan_graph(graph, target, threads=threads, progress=progress)
+        inputs = _specs(graph.main.parameters, tuple(str(value.name) for value in model_inputs(model)))
+        outputs = _specs(graph.main.results, tuple(str(value.name) for value in model.graph.outputs))
+        return plan_graph(graph, inputs, outputs, target, threads=threads, progress=progress)
 
 
-def plan_graph(graph: KernelGraph, target: Target, *, threads: int, progress: Progress) -> BuildPlan:
-    """The build plan of a kernel graph."""
+def plan_graph(
+    graph: KernelGraph,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    target: Target,
+    *,
+    threads: int,
+    progress: Progress,
+) -> BuildPlan:
+    """The build plan of a kernel graph, whose values may have other names than the model's inputs and outputs."""
     from edgec.backends.tvm.schedules.rules import schedule
 
     symbol = c_name(graph.name)
@@ -63,7 +74,6 @@ def plan_graph(graph: KernelGraph, target: Target, *, threads: int, progress: Pr
         if kernel.symbol in code.scratch_bytes
     }
     memory = plan_memory(block, scratch)
-    inputs, outputs = _specs(graph.main.parameters), _specs(graph.main.results)
     program = Program(symbol, block, kernels, memory, inputs, outputs)
     driver = write_driver(program)
     weights = memory.constants.contents
@@ -94,8 +104,10 @@ def c_name(name: str) -> str:
     return words if words[:1].isalpha() else f"model_{words}".rstrip("_")
 
 
-def _specs(values: tuple[Value, ...]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(name=value.name, dtype=value.dtype, shape=value.shape) for value in values)
+def _specs(values: tuple[Value, ...], names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(name=name, dtype=value.dtype, shape=value.shape) for name, value in zip(names, values, strict=True)
+    )
 
 
 def _layers(block: FusedBlock, calls: int) -> Iterator[PlannedLayer]:
