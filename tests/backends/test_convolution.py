@@ -96,3 +96,25 @@ OTHER_RANKS = [
 @pytest.mark.parametrize("core", [AVX512, AVX2, NEON, SCALAR], ids=["avx512", "avx2", "neon", "scalar"])
 def test_convolutions_agree_on_every_kind_of_core(core: CoreDescription) -> None:
     assert_agrees(*model_of([*PLAIN, *DEPTHWISE, *GROUPED, *OTHER_RANKS]), core)
+
+
+TRANSPOSED = [
+    Case((1, 16, 9, 11), (16, 24, 2, 2), {"strides": [2, 2]}, bias=True, followers=("Relu",)),
+    Case((1, 16, 7, 8), (16, 20, 4, 4), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    Case((2, 6, 5, 6), (6, 7, 3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}, bias=True),
+    Case((1, 8, 6, 6), (8, 5, 3, 3), {"pads": [1, 1, 1, 1]}),
+    Case((1, 8, 6, 5), (8, 4, 3, 3), {"strides": [3, 2], "auto_pad": "SAME_UPPER"}),
+    Case((1, 8, 6, 5), (8, 4, 4, 3), {"strides": [3, 2], "auto_pad": "SAME_LOWER"}),
+    Case((1, 4, 5, 5), (4, 6, 3, 3), {"strides": [2, 2], "output_shape": [10, 10]}),
+    Case((1, 8, 5, 5), (8, 3, 3, 3), {"strides": [2, 2], "group": 2}, bias=True),
+    Case((1, 6, 5, 5), (6, 1, 3, 3), {"strides": [2, 2], "group": 6}),
+    Case((1, 4, 5, 5), (4, 6, 3, 3), {"strides": [2, 2], "dilations": [2, 2]}),
+    Case((1, 4, 5, 5), (4, 6, 2, 2), {"strides": [3, 3]}),
+    Case((1, 4, 20), (4, 6, 4), {"strides": [2], "pads": [1, 1]}),
+    Case((1, 4, 4, 5, 6), (4, 6, 2, 2, 2), {"strides": [2, 2, 2]}),
+]
+
+
+@pytest.mark.parametrize("core", [AVX512, SCALAR], ids=["avx512", "scalar"])
+def test_transposed_convolutions_agree(core: CoreDescription) -> None:
+    assert_agrees(*model_of(TRANSPOSED, "ConvTranspose"), core)

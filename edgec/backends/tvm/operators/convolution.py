@@ -200,9 +200,9 @@ def window_of(node: ir.Node, extents: Sequence[int], kernel: Sequence[int]) -> W
         UnsupportedNodeError: the attributes do not fit the input, or `auto_pad` has an unknown value.
     """
     rank = len(kernel)
-    strides = _integers(node, "strides", (1,) * rank)
-    dilations = _integers(node, "dilations", (1,) * rank)
-    pads = _integers(node, "pads", (0,) * (2 * rank))
+    strides = integers(node, "strides", (1,) * rank)
+    dilations = integers(node, "dilations", (1,) * rank)
+    pads = integers(node, "pads", (0,) * (2 * rank))
     automatic = node.attributes.get_string("auto_pad", "NOTSET")
     if automatic in ("SAME_UPPER", "SAME_LOWER"):
         totals = [
@@ -225,7 +225,12 @@ def window_of(node: ir.Node, extents: Sequence[int], kernel: Sequence[int]) -> W
     return window
 
 
-def _integers(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+def integers(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    """An attribute with as many entries as its default.
+
+    Raises:
+        UnsupportedNodeError: it has another number of entries.
+    """
     found = tuple(int(number) for number in node.attributes.get_ints(name, default))
     if len(found) != len(default):
         raise UnsupportedNodeError(
