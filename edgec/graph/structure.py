@@ -311,6 +311,12 @@ def _check_expansion(model: onnx.ModelProto) -> None:
             sizes[key] = size(bodies[key].node, (*path, key))
         return sizes[key]
 
-    if size(model.graph.node, ()) > LARGEST_EXPANSION:
-        what = f"the functions of the model expand to more than {LARGEST_EXPANSION} nodes, or call themselves"
+    try:
+        total = size(model.graph.node, ())
+    except RecursionError:
+        total = math.inf
+    if total > LARGEST_EXPANSION:
+        what = (
+            f"the functions of the model expand to more than {LARGEST_EXPANSION} nodes, or call each other without end"
+        )
         raise EdgecError(MODEL_DAMAGED, what, hint=_EXPORT_AGAIN)

@@ -210,6 +210,17 @@ def explode(model: onnx.ModelProto) -> None:
     old.CopyFrom(helper.make_node("F39", list(old.input), list(old.output), domain="local"))
 
 
+def nest(model: onnx.ModelProto) -> None:
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+    for level in range(2000):
+        inner, domain = ("Relu", "") if level == 0 else (f"F{level - 1}", "local")
+        nodes = [helper.make_node(inner, ["x"], ["y"], domain=domain)]
+        model.functions.append(helper.make_function("local", f"F{level}", ["x"], ["y"], nodes, imports))
+    model.opset_import.append(imports[1])
+    old = model.graph.node[2]
+    old.CopyFrom(helper.make_node("F1999", list(old.input), list(old.output), domain="local"))
+
+
 def half_weight(model: onnx.ModelProto) -> None:
     tensor = model.graph.initializer[0]
     tensor.raw_data = tensor.raw_data[: len(tensor.raw_data) // 2]
@@ -268,7 +279,8 @@ STRUCTURES: dict[str, tuple[Callable[[onnx.ModelProto], object], ErrorCode, str]
     "types contradict": (
         lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.INT64),
         SHAPES_CONTRADICT, "Conv"),
-    "function calls itself": (call_itself, MODEL_DAMAGED, "call themselves"),
+    "function calls itself": (call_itself, MODEL_DAMAGED, "without end"),
+    "functions nest deeply": (nest, MODEL_DAMAGED, "nodes"),
     "functions explode": (explode, MODEL_DAMAGED, "nodes"),
 }  # fmt: skip
 

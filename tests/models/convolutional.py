@@ -83,8 +83,7 @@ def detector_net(
     raised = g.upsample(g.convolution(coarse, (16, 8), 1), 2)
     x = g.node("Concat", raised, fine, axis=1)
     x = g.node("Relu", g.convolution(x, (16, 8), 3))
-    kernel = {"kernel_shape": [2, 2], "strides": [2, 2]}
-    x = g.node("ConvTranspose", x, g.weight(8, 1, 2, 2), g.weight(1), **kernel)
+    x = g.node("ConvTranspose", x, g.weight(8, 1, 2, 2), g.weight(1), kernel_shape=[2, 2], strides=[2, 2])
     g.node("Sigmoid", x, output="map")
     g.output("map", (batch, 1, height, width))
     return g.model()

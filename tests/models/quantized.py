@@ -13,8 +13,9 @@ def quantized_net(opset: int = 17, *, size: int = 8) -> onnx.ModelProto:
     g = GraphBuilder("quantized_net", opset)
     x = _round_trip(g, g.input("image", (1, 3, size, size)), 0.03, 128)
     bias = g.weight(8, scale=0.1)
-    convolution = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}
-    x = g.node("Relu", g.node("Conv", x, _weight(g, 8, 3, 3, 3), bias, **convolution))
+    weight = _weight(g, 8, 3, 3, 3)
+    x = g.node("Conv", x, weight, bias, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2])
+    x = g.node("Relu", x)
     x = _round_trip(g, x, 0.02, 0)
     x = _round_trip(g, g.node("Flatten", g.node("GlobalAveragePool", x), axis=1), 0.02, 0)
     x = g.node("Gemm", x, _weight(g, 5, 8), g.weight(5, scale=0.1), transB=1)
