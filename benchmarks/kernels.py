@@ -30,6 +30,10 @@ from edgec.backends.tvm.kernel_graph import Pattern
 from edgec.backends.tvm.lowering import lower_graph
 from edgec.backends.tvm.schedules.rules import schedule
 
+Attribute = int | list[int]
+Session = Any
+"""An ONNX Runtime session; it ships no types."""
+
 ROUNDS = 15
 RUNS_PER_ROUND = 3
 
@@ -42,13 +46,13 @@ class Layer:
     op: str
     x: tuple[int, ...]
     operand: tuple[int, ...] | None = None
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Attribute] = field(default_factory=dict)
     constant: bool = True
 
 
-def convolution(name: str, channels: int, size: int, outputs: int, kernel: int, **attributes: Any) -> Layer:
+def convolution(name: str, channels: int, size: int, outputs: int, kernel: int, **attributes: Attribute) -> Layer:
     """A square convolution, padded to keep its size at stride 1."""
-    inner = channels // attributes.get("group", 1)
+    inner = channels // int(str(attributes.get("group", 1)))
     pads = [kernel // 2] * 4
     return Layer(
         name, "Conv", (1, channels, size, size), (outputs, inner, kernel, kernel), {"pads": pads, **attributes}
@@ -168,14 +172,16 @@ class OurLayer:
                 for value in (*group.inputs, *group.outputs)
             ]
             tensors = [tvm.runtime.tensor(array) for array in arrays]
-            timed = self.module.mod.time_evaluator(f"kernel_{index}", tvm.cpu(), number=RUNS_PER_ROUND, repeat=1)
+            timed = self.module.mod.time_evaluator(f"kernel_{index}", tvm.cpu(), number=1, repeat=RUNS_PER_ROUND)
             self.calls.append((timed, tensors))
 
-    def seconds(self) -> float:
-        return float(sum(timed(*tensors).results[0] for timed, tensors in self.calls))
+    def seconds(self) -> list[float]:
+        """Of each of a few runs in a row."""
+        runs = [timed(*tensors).results for timed, tensors in self.calls]
+        return [float(sum(times)) for times in zip(*runs, strict=True)]
 
 
-def reference_session(model: onnx.ModelProto, folder: str) -> Any:
+def reference_session(model: onnx.ModelProto, folder: str) -> Session:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -234,7 +240,7 @@ def compare(layer: Layer, probe: Callable[[], float]) -> str:
         for _ in range(ROUNDS):
             for _ in range(RUNS_PER_ROUND):
                 session.run(None, feeds)
-            own_times.append(ours.seconds())
+            own_times += ours.seconds()
             peak = max(peak, probe())
         reference = node_times(session.end_profiling(), layer.op)
     own, other = statistics.median(own_times), statistics.median(reference)
