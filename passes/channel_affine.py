@@ -71,11 +71,14 @@ def batch_norm_affine(node: ir.Node) -> Affine:
     if len(known) != 4:
         raise NotAffineError("its parameters are computed at run time")
     gamma, beta, mean, variance = known
-    if any(parameter.ndim != 1 for parameter in known):
-        raise NotAffineError("its parameters are no vectors")
+    if any(parameter.ndim != 1 or parameter.shape != gamma.shape for parameter in known):
+        raise NotAffineError("its parameters are no vectors of one length")
     if source.shape is None:
         raise NotAffineError("the shape of its input is unknown")
-    scale = gamma / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+    spread = variance + node.attributes.get_float("epsilon", 1e-5)
+    if not (spread > 0).all():
+        raise NotAffineError("its variance is not positive")
+    scale = gamma / np.sqrt(spread)
     return Affine(source, scale, beta - mean * scale, 1, len(source.shape), source.dtype.numpy())
 
 

@@ -99,10 +99,12 @@ def _extents_from_inputs(pad: ir.Node, rank: int) -> list[int]:
         raise _StaysError("its extents are computed at run time")
     axes_value = input_of(pad, 3)
     if axes_value is None:
-        return [int(extent) for extent in given]
+        return [int(extent) for extent in given.reshape(-1)]
     axes = constant(axes_value)
     if axes is None:
         raise _StaysError("its axes are computed at run time")
+    if given.size != 2 * axes.size:
+        raise _StaysError("its extents do not fit its axes")
     extents = [0] * (2 * rank)
     for position, axis in enumerate(axes.reshape(-1)):
         extents[int(axis) % rank] = int(given[position])

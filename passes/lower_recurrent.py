@@ -97,11 +97,11 @@ class _Recurrent:
         Raises:
             _StaysError: the shape of the input is not static, or an attribute is none that ONNX lists.
         """
-        source, recurrence = node.inputs[0], node.inputs[2]
+        source, recurrence = input_of(node, 0), input_of(node, 2)
         shape, weights_shape = static_shape(source), static_shape(recurrence)
         if shape is None or source is None or source.dtype is None or len(shape) != 3:
             raise _StaysError("the shape of its input is not static")
-        if weights_shape is None:
+        if weights_shape is None or len(weights_shape) != 3:
             raise _StaysError("the shape of its weights is not static")
         direction = node.attributes.get_string("direction", "forward")
         directions = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}.get(direction)
@@ -111,6 +111,7 @@ class _Recurrent:
         steps, batch = (shape[1], shape[0]) if batch_first else (shape[0], shape[1])
         if steps == 0:
             raise _StaysError("its sequence is empty")
+        _check_shapes(node, shape[2], weights_shape, batch_first)
         attributes = node.attributes
         try:
             activations = activations_of(
@@ -124,6 +125,32 @@ class _Recurrent:
             raise _StaysError(str(error)) from error
         dtype = source.dtype.numpy()
         return cls(node, steps, batch, weights_shape[2], directions, tuple(activations), dtype, batch_first)
+
+
+def _check_shapes(node: ir.Node, features: int, weights_shape: tuple[int, ...], batch_first: bool) -> None:
+    """Compare the shapes of weights, biases and states with the standard.
+
+    Raises:
+        _StaysError: a shape contradicts it; the standard is then silent on what the node computes.
+    """
+    directions, rows, hidden = weights_shape
+    gates = GATES[node.op_type]
+    wanted: dict[int, tuple[str, tuple[int, ...]]] = {
+        1: ("W", (directions, rows, features)),
+        3: ("B", (directions, 2 * rows)),
+        7: ("P", (directions, 3 * hidden)),
+    }
+    if rows != gates * hidden:
+        raise _StaysError(f"its weights R have {rows} rows for {gates} gates of {hidden} units")
+    for index, (name, shape) in wanted.items():
+        value = input_of(node, index)
+        if value is not None and static_shape(value) != shape:
+            raise _StaysError(f"{name} should have the shape {shape}, not {value.shape}")
+    for index in (5, 6):
+        value = input_of(node, index)
+        state_shape = static_shape(value)
+        if value is not None and (state_shape is None or state_shape[1 if batch_first else 0 :][:1] != (directions,)):
+            raise _StaysError(f"the initial state {value.name} does not fit the directions")
 
 
 def _lower(model: ir.Model, recurrent: _Recurrent, names: Names) -> None:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgec.core.passes import Kind, Pass, PassContext, PassResult, Skip
 from edgec.passes.fold_constants import fold_constants
-from edgec.passes.graph_edit import Names, constant, graph_of, nodes_of, replace_value
+from edgec.passes.graph_edit import Names, constant, graph_of, input_of, nodes_of, replace_value
 from edgec.passes.shape_inference import infer_shapes
 
 
@@ -43,10 +43,13 @@ def _resolve_once(model: ir.Model) -> int:
     resolved = 0
     names = Names(model)
     for node in nodes_of(model, "If"):
-        condition = constant(node.inputs[0])
+        condition = constant(input_of(node, 0))
         if condition is None or condition.size != 1 or node.graph is None:
             continue
-        branch = node.attributes["then_branch" if bool(condition.reshape(())) else "else_branch"].as_graph()
+        attribute = node.attributes.get("then_branch" if bool(condition.reshape(())) else "else_branch")
+        if attribute is None or len(attribute.as_graph().outputs) != len(node.outputs):
+            continue
+        branch = attribute.as_graph()
         _make_distinct(model, branch, names)
         _inline(node, branch, names)
         resolved += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from edgec.passes.graph_edit import bodies_of, constant, input_of, nodes_of, static_shape
+from edgec.passes.graph_edit import bodies_of, constant, input_of, nodes_of, scalar, static_shape
 from edgec.passes.library_pass import run_library_pass
 
 
@@ -81,7 +81,7 @@ def _shape_loop_outputs(model: ir.Model) -> bool:
 
 def _trip_count(node: ir.Node, body: ir.Graph) -> int | None:
     """The number of iterations if it is constant and no condition can end the loop earlier."""
-    trips = constant(input_of(node, 0))
+    trips = scalar(input_of(node, 0))
     condition, given = input_of(node, 1), constant(input_of(node, 1))
     if trips is None or (condition is not None and (given is None or not given.all())):
         return None
@@ -93,4 +93,4 @@ def _trip_count(node: ir.Node, body: ir.Graph) -> int | None:
         following = source
     known = constant(following) if following is not body.inputs[1] else None
     goes_on = following is body.inputs[1] or (known is not None and bool(known.all()))
-    return int(trips.reshape(())) if goes_on else None
+    return int(trips) if goes_on else None

@@ -51,8 +51,11 @@ class WeightedNode:
         weights = constant(input_of(node, 1))
         if weights is None or weights.dtype.kind != "f":
             raise WeightsNotFoldableError(f"the weights of {node.name} are no floating constants")
-        if node.op_type == "MatMul" and weights.ndim != 2:
-            raise WeightsNotFoldableError(f"the weights of {node.name} are no matrix")
+        if weights.ndim < 3 if node.op_type.startswith("Conv") else weights.ndim != 2:
+            raise WeightsNotFoldableError(f"the weights of {node.name} have {weights.ndim} axes")
+        groups = node.attributes.get_int("group", 1)
+        if groups < 1 or weights.shape[0] % groups:
+            raise WeightsNotFoldableError(f"the weights of {node.name} do not fit its groups")
         return cls(node, bias_node, weights, _bias(node, bias_node))
 
     def scale_outputs(self, affine: Affine, names: Names) -> ir.Value:
@@ -63,6 +66,8 @@ class WeightedNode:
         """
         scale, shift = self._per_output(affine)
         node = self.node
+        if self.bias is not None and node.op_type.startswith("Conv") and self.bias.size != scale.size:
+            raise WeightsNotFoldableError(f"the bias of {node.name} does not fit its channels")
         match node.op_type:
             case "Conv":
                 weights = self.weights * scale.reshape(-1, *[1] * (self.weights.ndim - 1))
@@ -164,4 +169,8 @@ def _bias(node: ir.Node, bias_node: ir.Node | None) -> np.ndarray | None:
     contents = constant(input_of(node, 2))
     if contents is None:
         raise WeightsNotFoldableError(f"the bias of {node.name} is computed at run time")
-    return contents * node.attributes.get_float("beta", 1.0) if node.op_type == "Gemm" else contents
+    if node.op_type == "Gemm":
+        return contents * node.attributes.get_float("beta", 1.0)
+    if contents.ndim != 1:
+        raise WeightsNotFoldableError(f"the bias of {node.name} is no vector")
+    return contents
