@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgec.core.codes.usage import BAD_PROJECT_FILE, UNKNOWN_PROJECT_NAME
+from edgec.core.codes.usage import BAD_PROJECT_FILE, UNKNOWN_PROJECT_NAME, UNREADABLE_FILE
 from edgec.core.errors import EdgecError
 
 FILE_NAME = "edgec.toml"
@@ -71,10 +71,13 @@ def load_project(path: Path) -> Project:
 
     Raises:
         EdgecError: EC0103 with the line of every key that is not understood; EC0104 for data or shapes of a model
-            that the file does not define.
-        OSError: the file cannot be read.
+            that the file does not define; EC0105 if it is no readable file.
     """
-    content = path.read_bytes()[: _LARGEST_FILE_BYTES + 1]
+    if not path.is_file():
+        reason = "this is no regular file" if path.exists() else "there is no such file"
+        raise EdgecError(UNREADABLE_FILE, reason, where=str(path), hint=UNREADABLE_FILE.remedy)
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_FILE_BYTES + 1)
     if len(content) > _LARGEST_FILE_BYTES:
         raise _bad(path, "the file is larger than 1 MiB")
     try:

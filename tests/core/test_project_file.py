@@ -168,6 +168,13 @@ def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
     assert error_of(tmp_path, content).code.code == "EC0103"
 
 
+@pytest.mark.parametrize("name", ["absent.toml", ".", "/dev/zero"])
+def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(EdgecError) as caught:
+        load_project(tmp_path / name)
+    assert caught.value.code.code == "EC0105"
+
+
 def test_lines_of_quoted_and_dotted_keys() -> None:
     text = '[a."b.c"]\nd = 1\n[e]\nf.g = 2\n'
     assert line_of(text, ("a", "b.c", "d")) == 2
