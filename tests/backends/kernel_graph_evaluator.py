@@ -51,7 +51,9 @@ class Kernels:
                     known.append((function, name))
                     functions[name] = function.with_attr("global_symbol", name)
                 self._names[id(operation)] = name
-        self._module = tvm.compile(tvm.IRModule(functions), target=tvm.target.Target({"kind": "llvm"})) if functions else None
+        self._module = (
+            tvm.compile(tvm.IRModule(functions), target=tvm.target.Target({"kind": "llvm"})) if functions else None
+        )
 
     def run(self, operation: Operation, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of an operation."""
@@ -110,7 +112,9 @@ class Evaluation:
         self._write(view.result, part.view(view.result.dtype).reshape(view.result.shape))
 
     def _repeat(self, step: Repeat) -> None:
-        trips = step.trips if step.trip_count is None else min(step.trips, int(self._read(step.trip_count).reshape(-1)[0]))
+        trips = (
+            step.trips if step.trip_count is None else min(step.trips, int(self._read(step.trip_count).reshape(-1)[0]))
+        )
         going = np.asarray(True) if step.condition is None else self._read(step.condition).reshape(())
         carried = [self._read(value) for value in step.carried]
         collected = [np.zeros(value.shape, value.dtype) for value in step.collected]

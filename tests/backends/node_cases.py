@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,7 @@ from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.kernel_graph import KernelGraph
 from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
 
-CORE = CoreDescription(
-    float_lanes=8, vector_registers=16, dot_product="none", l1_data_bytes=32768, l2_bytes=1 << 20
-)
+CORE = CoreDescription(float_lanes=8, vector_registers=16, dot_product="none", l1_data_bytes=32768, l2_bytes=1 << 20)
 _COMPUTED = "is computed at run time"
 
 
@@ -43,22 +42,28 @@ class NodeCase:
 
 
 def load_node_cases(prefixes: Sequence[str] = ("test_",)) -> list[NodeCase]:
-    """The cases whose name begins with one of some prefixes, without those of sequences and optional values."""
+    """The cases whose name begins with one of some prefixes."""
+    return [case for case in _all_node_cases() if case.name.startswith(tuple(prefixes))]
+
+
+@cache
+def _all_node_cases() -> tuple[NodeCase, ...]:
     from onnx.backend.test.loader import load_model_tests
 
     cases = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for case in load_model_tests(kind="node"):
-            if not case.name.startswith(tuple(prefixes)) or case.model is None or not case.data_sets:
+            if case.model is None or not case.data_sets:
                 continue
             inputs, outputs = case.data_sets[0]
             names = [entry.name for entry in case.model.graph.input]
             if len(names) != len(inputs):
                 continue
             feeds = {name: _array(value) for name, value in zip(names, inputs, strict=True)}
-            cases.append(NodeCase(case.name, case.model, feeds, [_array(x) for x in outputs], case.rtol, case.atol))
-    return cases
+            expected = [_array(value) for value in outputs]
+            cases.append(NodeCase(case.name, case.model, feeds, expected, case.rtol, case.atol))
+    return tuple(cases)
 
 
 def _array(value: Any) -> Any:

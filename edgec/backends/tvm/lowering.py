@@ -36,8 +36,7 @@ Operator = Callable[[ir.Node, "Lowering"], None]
 _OPERATORS: dict[tuple[str, str], Operator] = {}
 
 ELEMENT_TYPES = frozenset(
-    ["bool", "float16", "float32", "float64"]
-    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+    ["bool", "float16", "float32", "float64"] + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
 """Element types that kernels compute with."""
 
@@ -269,9 +268,7 @@ class Lowering:
         if all(0 in shape for _, shape, _ in outputs):
             return tuple(self.literal(name, np.zeros(shape, dtype)) for name, shape, dtype in outputs)
         results = tuple(Value(*output) for output in outputs)
-        self.steps.append(
-            Operation(label(node), node.op_type, pattern, tuple(inputs), results, compute, macs, tile)
-        )
+        self.steps.append(Operation(label(node), node.op_type, pattern, tuple(inputs), results, compute, macs, tile))
         return results
 
     def view(self, node: str, source: Value, output: tuple[str, tuple[int, ...], str], offset_bytes: int = 0) -> Value:

@@ -57,9 +57,7 @@ def _elu(parameters: _Parameters) -> Activation:
 
 def _selu(parameters: _Parameters) -> Activation:
     alpha, gamma = parameters("alpha", 1.67326319217681884765625), parameters("gamma", 1.05070102214813232421875)
-    return lambda x: gamma * tirx.Select(
-        x <= parameters.number(0), alpha * exponential(x) - alpha, x
-    )
+    return lambda x: gamma * tirx.Select(x <= parameters.number(0), alpha * exponential(x) - alpha, x)
 
 
 def _celu(parameters: _Parameters) -> Activation:
@@ -98,9 +96,7 @@ def _swish(parameters: _Parameters) -> Activation:
 
 def _shrink(parameters: _Parameters) -> Activation:
     threshold, bias = parameters("lambd", 0.5), parameters("bias", 0.0)
-    return lambda x: tirx.Select(
-        x < -threshold, x + bias, tirx.Select(x > threshold, x - bias, parameters.number(0))
-    )
+    return lambda x: tirx.Select(x < -threshold, x + bias, tirx.Select(x > threshold, x - bias, parameters.number(0)))
 
 
 _ACTIVATIONS: dict[str, Callable[[_Parameters], Activation]] = {
@@ -136,7 +132,9 @@ def prelu(node: ir.Node, lowering: Lowering) -> None:
     x, slope = required_input(node, 0), required_input(node, 1)
     dtype = lowering.dtype(x)
     zero = tirx.const(0, dtype)
-    emit_elementwise(lowering, node, [x, slope], dtype, lambda read, alpha: tirx.Select(read < zero, read * alpha, read))
+    emit_elementwise(
+        lowering, node, [x, slope], dtype, lambda read, alpha: tirx.Select(read < zero, read * alpha, read)
+    )
 
 
 def gelu_of_tangent(x: Expression) -> Expression:
@@ -149,7 +147,7 @@ def gelu_of_tangent(x: Expression) -> Expression:
 @lowers("Gelu")
 @lowers("Gelu", "FastGelu", "QuickGelu", "BiasGelu", domain="com.microsoft")
 def gelu(node: ir.Node, lowering: Lowering) -> None:
-    """x Φ(x), exact or by one of its approximations, after an optional bias."""
+    """Gelu, x Φ(x), exact or by one of its approximations, after an optional bias."""
     x, bias = required_input(node, 0), optional_input(node, 1)
     tangent = node.op_type == "FastGelu" or node.attributes.get_string("approximate", "none") == "tanh"
     alpha = node.attributes.get_float("alpha", 1.702)
@@ -161,5 +159,3 @@ def gelu(node: ir.Node, lowering: Lowering) -> None:
         return gelu_of_tangent(shifted) if tangent else shifted * normal_distribution(shifted)
 
     emit_elementwise(lowering, node, [x] if bias is None else [x, bias], lowering.dtype(x), element)
-
-

@@ -50,7 +50,9 @@ def sign(x: Expression) -> Expression:
     zero, one = tirx.const(0, type_of(x)), tirx.const(1, type_of(x))
     if type_of(x).startswith("uint"):
         return tirx.Select(x > zero, one, zero)
-    return tirx.Select(x > zero, one, tirx.Select(x < zero, tirx.const(-1, type_of(x)), x if is_float(type_of(x)) else zero))
+    return tirx.Select(
+        x > zero, one, tirx.Select(x < zero, tirx.const(-1, type_of(x)), x if is_float(type_of(x)) else zero)
+    )
 
 
 def _rounding(function: Function) -> Function:
@@ -105,26 +107,30 @@ def divide(a: Expression, b: Expression) -> Expression:
     return tirx.truncdiv(a, b)
 
 
-def _modulo(node: ir.Node, dtype: str) -> Callable[[Expression, Expression], Expression]:
-    """ONNX Mod: the sign of the divisor, or with `fmod` that of the dividend."""
-    if is_float(dtype):
-        if node.attributes.get_int("fmod", 0) == 1:
-            return lambda a, b: a - tirx.trunc(a / b) * b if dtype == "float16" else tirx.fmod(a, b)
-        return lambda a, b: a - tirx.floor(a / b) * b
-    if node.attributes.get_int("fmod", 0) == 1 or dtype.startswith("uint"):
-        return lambda a, b: tirx.truncmod(a, b)
+def different(x: Expression, y: Expression) -> Expression:
+    """Exclusive or; LLVM compares no booleans."""
+    return tirx.Or(tirx.And(x, tirx.Not(y)), tirx.And(tirx.Not(x), y))
 
-    def floored(a: Expression, b: Expression) -> Expression:
-        rest = tirx.truncmod(a, b)
-        zero = tirx.const(0, dtype)
-        return tirx.Select(tirx.all(rest != zero, (rest < zero) != (b < zero)), rest + b, rest)
 
-    return floored
+def _remainder(x: Expression, y: Expression) -> Expression:
+    """What is left of x after whole multiples of y, with the sign of x."""
+    dtype = type_of(x)
+    if not is_float(dtype):
+        return tirx.truncmod(x, y)
+    wide = "float64" if dtype == "float64" else "float32"
+    function = "fmod" if wide == "float64" else "fmodf"
+    return tirx.Cast(dtype, tirx.call_pure_extern(wide, function, tirx.Cast(wide, x), tirx.Cast(wide, y)))
+
+
+def _modulo(x: Expression, y: Expression) -> Expression:
+    """What is left of x after whole multiples of y, with the sign of y."""
+    rest, zero = _remainder(x, y), tirx.const(0, type_of(x))
+    return tirx.Select(tirx.And(tirx.NE(rest, zero), different(rest < zero, y < zero)), rest + y, rest)
 
 
 @lowers("Add", "Sub", "Mul", "Div", "Mod")
 def binary(node: ir.Node, lowering: Lowering) -> None:
-    """Sum, difference, product, quotient and rest."""
+    """Sum, difference, product, quotient and rest, which has the sign of the divisor or, with `fmod`, the dividend."""
     a, b = required_input(node, 0), required_input(node, 1)
     dtype = lowering.dtype(a)
     function = {
@@ -132,7 +138,7 @@ def binary(node: ir.Node, lowering: Lowering) -> None:
         "Sub": lambda x, y: x - y,
         "Mul": lambda x, y: x * y,
         "Div": divide,
-        "Mod": _modulo(node, dtype),
+        "Mod": _remainder if node.attributes.get_int("fmod", 0) or dtype.startswith("uint") else _modulo,
     }[node.op_type]
     emit_elementwise(lowering, node, [a, b], dtype, function)
 

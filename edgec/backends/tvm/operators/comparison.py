@@ -7,7 +7,7 @@ import onnx_ir as ir
 from tvm import tirx
 
 from edgec.backends.tvm.lowering import Lowering, lowers
-from edgec.backends.tvm.operators.arithmetic import maximum, minimum
+from edgec.backends.tvm.operators.arithmetic import different, maximum, minimum
 from edgec.backends.tvm.operators.emission import (
     Expression,
     emit_elementwise,
@@ -21,7 +21,9 @@ def compare(node: ir.Node, lowering: Lowering) -> None:
     """A comparison of two operands."""
     a, b = required_input(node, 0), required_input(node, 1)
     function = {
-        "Equal": lambda x, y: tirx.EQ(x, y),
+        "Equal": (lambda x, y: tirx.Not(different(x, y)))
+        if lowering.dtype(a) == "bool"
+        else (lambda x, y: tirx.EQ(x, y)),
         "Greater": lambda x, y: x > y,
         "GreaterOrEqual": lambda x, y: x >= y,
         "Less": lambda x, y: x < y,
@@ -37,7 +39,7 @@ def logic(node: ir.Node, lowering: Lowering) -> None:
     function = {
         "And": lambda x, y: tirx.And(x, y),
         "Or": lambda x, y: tirx.Or(x, y),
-        "Xor": lambda x, y: tirx.NE(x, y),
+        "Xor": different,
     }[node.op_type]
     emit_elementwise(lowering, node, [a, b], "bool", function)
 

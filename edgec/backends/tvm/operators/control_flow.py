@@ -156,7 +156,9 @@ def scan(node: ir.Node, lowering: Lowering) -> None:
         UnsupportedNodeError: opset 8, in which Scan has a batch axis and lengths.
     """
     if lowering.opset(node) < 9:
-        raise UnsupportedNodeError("it is the Scan of opset 8, with a batch axis", "convert the model to opset 9 or later")
+        raise UnsupportedNodeError(
+            "it is the Scan of opset 8, with a batch axis", "convert the model to opset 9 or later"
+        )
     body = _subgraph(node, "body")
     count = node.attributes.get_int("num_scan_inputs", 0)
     inputs = [required_input(node, position) for position in range(len(node.inputs))]

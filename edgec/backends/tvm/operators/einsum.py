@@ -37,7 +37,9 @@ def einsum(node: ir.Node, lowering: Lowering) -> None:
     operands = [Form(lowering.value(required_input(node, number)), False) for number in range(len(node.inputs))]
     equation = node.attributes.get_string("equation", "")
     if equation.replace(" ", "").partition("->")[0].count(",") != len(operands) - 1:
-        raise UnsupportedNodeError(f"its equation {equation} does not fit its inputs", "run the ONNX checker on the model")
+        raise UnsupportedNodeError(
+            f"its equation {equation} does not fit its inputs", "run the ONNX checker on the model"
+        )
     terms, result = _terms(equation, [len(operand.shape) for operand in operands])
     extents: dict[str, int] = {}
     for term, operand in zip(terms, operands, strict=True):

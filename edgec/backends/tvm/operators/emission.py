@@ -25,6 +25,9 @@ from edgec.backends.tvm.lowering import (
 Expression = Any
 """A TVM expression; TVM ships no types."""
 
+Tensor = Any
+"""A TE tensor."""
+
 
 def type_of(expression: Expression) -> str:
     """Numpy's name of the element type of an expression."""
@@ -61,7 +64,7 @@ def from_memory(extents: Sequence[Any], channels_last: bool) -> tuple[Any, ...]:
 class Reader:
     """A TE tensor that is read by ONNX indices."""
 
-    def __init__(self, tensor: Any, channels_last: bool = False) -> None:
+    def __init__(self, tensor: Tensor, channels_last: bool = False) -> None:
         self.tensor = tensor
         self.channels_last = channels_last
 
@@ -153,9 +156,7 @@ def emit(
         made = build(readers)
         return [made.tensor] if isinstance(made, Reader) else [reader.tensor for reader in made]
 
-    results = lowering.emit_several(
-        node, pattern, [operand.value for operand in inputs], described, compute, macs=macs
-    )
+    results = lowering.emit_several(node, pattern, [operand.value for operand in inputs], described, compute, macs=macs)
     for (onnx_value, _, _), result in zip(outputs, results, strict=True):
         define(lowering, onnx_value, result, channels_last)
 
@@ -258,7 +259,7 @@ def emit_operands(
     define(lowering, target, lowering.emit(node, Pattern.ELEMENTWISE, read, described, compute), last)
 
 
-def _read(tensor: Any, indices: Sequence[Expression]) -> Expression:
+def _read(tensor: Tensor, indices: Sequence[Expression]) -> Expression:
     """The element of a tensor that numpy broadcasts to some indices."""
     extents = [int(extent) for extent in tensor.shape]
     trailing = indices[len(indices) - len(extents) :]
@@ -309,8 +310,6 @@ def normalized_axis(axis: int, rank: int) -> int:
             f"its axis {axis} does not exist in a tensor of rank {rank}", "run the ONNX checker on the model"
         )
     return axis % rank if rank else 0
-
-
 
 
 def optional_input(node: ir.Node, position: int) -> ir.Value | None:

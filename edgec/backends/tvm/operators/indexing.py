@@ -61,9 +61,7 @@ def gather(node: ir.Node, lowering: Lowering) -> None:
     emit_elements(lowering, node, [source, positions], (shape, source.value.dtype), element, channels_last=last)
 
 
-def _take_one(
-    node: ir.Node, lowering: Lowering, source: Form, axis: int, contents: np.ndarray
-) -> None:
+def _take_one(node: ir.Node, lowering: Lowering, source: Form, axis: int, contents: np.ndarray) -> None:
     """One constant index: a slice, whose axis is dropped or replaced by axes of extent 1."""
     extent = source.shape[axis]
     start = int(_wrapped_constant(contents, extent).reshape(-1)[0])
@@ -107,9 +105,7 @@ def gather_nd(node: ir.Node, lowering: Lowering) -> None:
 
     def element(readers: list[Reader], *indices: Expression) -> Expression:
         row = indices[:rank]
-        inside = [
-            wrapped(readers[1](*row, position), source.shape[batch + position]) for position in range(depth)
-        ]
+        inside = [wrapped(readers[1](*row, position), source.shape[batch + position]) for position in range(depth)]
         return readers[0](*indices[:batch], *inside, *indices[rank:])
 
     emit_elements(lowering, node, [source, picks], (shape, source.value.dtype), element)

@@ -175,9 +175,7 @@ def slice_operator(node: ir.Node, lowering: Lowering) -> None:
     """A range of each axis with a step, which may be negative; attributes before opset 10, inputs since."""
     x = required_input(node, 0)
     shape = lowering.shape(x)
-    starts, ends = (
-        _integers(node, lowering, name, position) for name, position in (("starts", 1), ("ends", 2))
-    )
+    starts, ends = (_integers(node, lowering, name, position) for name, position in (("starts", 1), ("ends", 2)))
     axes = axes_of(node, lowering, 3)
     steps = _integers(node, lowering, "steps", 4)
     first, extents, strides = [0] * len(shape), list(shape), [1] * len(shape)
@@ -218,9 +216,7 @@ def expand(node: ir.Node, lowering: Lowering) -> None:
         trailing = indices[len(shape) - len(source) :]
         return readers[0](*(0 if extent == 1 else index for extent, index in zip(source, trailing, strict=True)))
 
-    emit_elements(
-        lowering, node, [existing_form(lowering, x)], (shape, lowering.dtype(x)), element, channels_last=last
-    )
+    emit_elements(lowering, node, [existing_form(lowering, x)], (shape, lowering.dtype(x)), element, channels_last=last)
 
 
 @lowers("Tile")
@@ -263,16 +259,17 @@ def depth_to_space(node: ir.Node, lowering: Lowering) -> None:
 
 @lowers("SpaceToDepth")
 def space_to_depth(node: ir.Node, lowering: Lowering) -> None:
-    """Blocks of pixels to channels."""
+    """Blocks of pixels to channels, the position in the block in the higher (DCR) or the lower (CRD) part of them."""
     source = existing_form(lowering, required_input(node, 0))
     block = node.attributes.get_int("blocksize", 1)
     batch, channels, height, width = source.shape
+    rows_first = node.attributes.get_string("mode", "DCR") == "DCR"
 
     def element(readers: list[Reader], n: Expression, c: Expression, y: Expression, x: Expression) -> Expression:
-        inside = tirx.indexdiv(c, channels)
+        inside = tirx.indexdiv(c, channels) if rows_first else tirx.indexmod(c, block * block)
         return readers[0](
             n,
-            tirx.indexmod(c, channels),
+            tirx.indexmod(c, channels) if rows_first else tirx.indexdiv(c, block * block),
             y * block + tirx.indexdiv(inside, block),
             x * block + tirx.indexmod(inside, block),
         )
@@ -314,5 +311,3 @@ def reverse_sequence(node: ir.Node, lowering: Lowering) -> None:
 
     output = (source.shape, source.value.dtype)
     emit_elements(lowering, node, [source, lengths], output, element, channels_last=source.channels_last)
-
-

@@ -102,7 +102,9 @@ def batch_normalization(node: ir.Node, lowering: Lowering) -> None:
         if len(readers) == 3:
             return x * readers[1](c) + readers[2](c)
         scale, bias, mean, variance = (reader(c) for reader in readers[1:])
-        return tirx.Cast(dtype, (x - mean) * scale / tirx.sqrt(variance + tirx.const(epsilon, type_of(variance))) + bias)
+        return tirx.Cast(
+            dtype, (x - mean) * scale / tirx.sqrt(variance + tirx.const(epsilon, type_of(variance))) + bias
+        )
 
     def build(readers: list[Reader]) -> Reader:
         return stage(source.shape, lambda *i: element(readers, *i), channels_last=source.channels_last)

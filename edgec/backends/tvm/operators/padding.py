@@ -44,9 +44,7 @@ def pad(node: ir.Node, lowering: Lowering) -> None:
         _repeated(node, lowering, source, before, after, mode)
 
 
-def _constant(
-    node: ir.Node, lowering: Lowering, source: Form, before: list[int], after: list[int]
-) -> None:
+def _constant(node: ir.Node, lowering: Lowering, source: Form, before: list[int], after: list[int]) -> None:
     dtype = source.value.dtype
     filling = optional_input(node, 2)
     contents = lowering.constant(filling)
@@ -81,9 +79,7 @@ def _scalar(reader: Reader) -> Expression:
     return reader(*(0 for _ in reader.shape))
 
 
-def _repeated(
-    node: ir.Node, lowering: Lowering, source: Form, before: list[int], after: list[int], mode: str
-) -> None:
+def _repeated(node: ir.Node, lowering: Lowering, source: Form, before: list[int], after: list[int], mode: str) -> None:
     shape = [low + extent + high for low, extent, high in zip(before, source.shape, after, strict=True)]
 
     def inner(index: Expression, low: int, extent: int, total: int) -> Expression:

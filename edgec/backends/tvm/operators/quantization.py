@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 from tvm import tirx
@@ -69,7 +72,7 @@ def _unblocked(node: ir.Node, lowering: Lowering, value: Value, shape: tuple[int
         repeated = np.repeat(value.data, size, axis)
         return lowering.literal(name, np.take(repeated, np.arange(shape[axis]), axis))
 
-    def build(tensors: list[object]) -> list[object]:
+    def build(tensors: Sequence[Any]) -> Sequence[Any]:
         reader = Reader(tensors[0])
         return [
             stage(
@@ -110,7 +113,7 @@ def dequantize(node: ir.Node, lowering: Lowering) -> None:
 
 
 def _emit_affine(
-    node: ir.Node, lowering: Lowering, parameters: list[Value | None], dtype: str, element: object
+    node: ir.Node, lowering: Lowering, parameters: list[Value | None], dtype: str, element: Callable[..., Expression]
 ) -> None:
     scale, point = parameters
     if scale is None:
@@ -120,7 +123,7 @@ def _emit_affine(
         operands.append(point)
 
     def at(e: Expression, factor: Expression, *points: Expression) -> Expression:
-        return element(e, factor, points[0] if points else None)  # type: ignore[operator]
+        return element(e, factor, points[0] if points else None)
 
     emit_operands(lowering, node, operands, dtype, at)
 
@@ -132,7 +135,7 @@ def quantize_dynamically(node: ir.Node, lowering: Lowering) -> None:
     source = Form(lowering.value(x), False)
     y, scale, zero = node.outputs
 
-    def build(tensors: list[object]) -> list[object]:
+    def build(tensors: Sequence[Any]) -> Sequence[Any]:
         reader = Reader(tensors[0])
         axes = tuple(range(len(source.shape)))
         low, high = (

@@ -34,6 +34,16 @@ def sum_over(expression: Expression, axes: Sequence[Any]) -> Expression:
     return te.sum(expression, axis=list(axes)) if axes else expression
 
 
+def wide_type(dtype: str) -> str:
+    """The type in which elements of some type are summed."""
+    return "float32" if dtype == "float16" else dtype
+
+
+def widened(x: Expression) -> Expression:
+    """An element in the type in which it is summed."""
+    return tirx.Cast(wide_type(type_of(x)), x)
+
+
 _product = te.comm_reducer(lambda x, y: x * y, lambda dtype: tirx.const(1, dtype), name="product")
 _largest = te.comm_reducer(
     lambda x, y: tirx.max(x, y), lambda dtype: tirx.const(limits(dtype)[0], dtype), name="largest"
@@ -120,7 +130,7 @@ _REDUCTIONS: dict[str, tuple[Element, Callable[[Expression, Sequence[Any]], Expr
 
 def _reduction_axes(node: ir.Node, lowering: Lowering, rank: int) -> tuple[int, ...]:
     axes = axes_of(node, lowering, 1)
-    if not axes and node.attributes.get_int("noop_with_empty_axes", 0):
+    if not axes and bool(node.attributes.get_int("noop_with_empty_axes", 0)):
         return ()
     return tuple(sorted({normalized_axis(axis, rank) for axis in (axes or range(rank))}))
 
@@ -133,10 +143,11 @@ def reduce_operator(node: ir.Node, lowering: Lowering) -> None:
     axes = _reduction_axes(node, lowering, len(source.shape))
     before, combine, after = _REDUCTIONS[node.op_type]
     count = math.prod(source.shape[axis] for axis in axes)
+    sums = combine is sum_over
 
     def finish(x: Expression) -> Expression:
         if node.op_type == "ReduceMean":
-            return x * tirx.const(1.0 / max(count, 1), dtype) if is_float(dtype) else _mean_of_integers(x, count)
+            return x * tirx.const(1.0 / max(count, 1), type_of(x)) if is_float(dtype) else _mean_of_integers(x, count)
         if node.op_type in ("ReduceL2", "ReduceLogSum") and not is_float(dtype):
             return tirx.Cast(dtype, after(tirx.Cast("float64", x)))
         return after(x)
@@ -144,13 +155,13 @@ def reduce_operator(node: ir.Node, lowering: Lowering) -> None:
     def build(readers: list[Reader], shape: list[int], kept: list[int], channels_last: bool) -> Reader:
         combined = stage(
             shape,
-            reducing(readers[0], axes, combine, before, kept),
+            reducing(readers[0], axes, combine, (lambda x: before(widened(x))) if sums else before, kept),
             channels_last=channels_last,
             name=node.op_type.lower(),
         )
-        if node.op_type in ("ReduceMean", "ReduceL2", "ReduceLogSum"):
-            return stage(shape, lambda *indices: finish(combined(*indices)), channels_last=channels_last)
-        return combined
+        if node.op_type not in ("ReduceMean", "ReduceL2", "ReduceLogSum") and wide_type(dtype) == dtype:
+            return combined
+        return stage(shape, lambda *indices: tirx.Cast(dtype, finish(combined(*indices))), channels_last=channels_last)
 
     _emit_reduction(node, lowering, axes, build)
 
@@ -173,7 +184,7 @@ def reduce_log_sum_exp(node: ir.Node, lowering: Lowering) -> None:
             channels_last=channels_last,
             name="largest",
         )
-        finite = tirx.const(limits("int32")[0], dtype)
+        finite = tirx.const(float(np.finfo(dtype).min), dtype)
 
         def peak(*indices: Expression) -> Expression:
             return tirx.max(largest(*indices), finite)
@@ -183,11 +194,13 @@ def reduce_log_sum_exp(node: ir.Node, lowering: Lowering) -> None:
         def at(*indices: Expression) -> Expression:
             found = dict(zip(kept, indices, strict=True))
             position = [over[axis] if axis in over else found[axis] for axis in range(len(readers[0].shape))]
-            return sum_over(exponential(readers[0](*position) - peak(*indices)), list(over.values()))
+            return sum_over(exponential(widened(readers[0](*position) - peak(*indices))), list(over.values()))
 
         total = stage(shape, at, channels_last=channels_last, name="total")
         return stage(
-            shape, lambda *indices: logarithm(total(*indices)) + peak(*indices), channels_last=channels_last
+            shape,
+            lambda *indices: tirx.Cast(dtype, logarithm(total(*indices))) + peak(*indices),
+            channels_last=channels_last,
         )
 
     _emit_reduction(node, lowering, axes, build)
@@ -242,12 +255,12 @@ def global_pool(node: ir.Node, lowering: Lowering) -> None:
         last = source.channels_last
         if node.op_type == "GlobalMaxPool":
             return reduced(readers[0], axes, largest_over, channels_last=last, name="largest")
-        before, after = norm_of_order(order, dtype)
+        before, after = norm_of_order(order, wide_type(dtype))
         if node.op_type == "GlobalAveragePool":
-            share = tirx.const(1.0 / count, dtype)
+            share = tirx.const(1.0 / count, wide_type(dtype))
             before, after = (lambda x: x), (lambda x: x * share)
-        total = reduced(readers[0], axes, sum_over, before, channels_last=last, name="total")
-        return stage(shape, lambda *indices: after(total(*indices)), channels_last=last)
+        total = reduced(readers[0], axes, sum_over, lambda x: before(widened(x)), channels_last=last, name="total")
+        return stage(shape, lambda *indices: tirx.Cast(dtype, after(total(*indices))), channels_last=last)
 
     output = [(node.outputs[0], shape, dtype)]
     emit(lowering, node, Pattern.REDUCTION, [source], output, build, channels_last=source.channels_last)

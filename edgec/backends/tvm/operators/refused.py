@@ -18,8 +18,15 @@ def sized_by_data(node: ir.Node, lowering: Lowering) -> None:
 
 
 @lowers(
-    "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength",
-    "SequenceMap", "SplitToSequence", "ConcatFromSequence",
+    "SequenceAt",
+    "SequenceConstruct",
+    "SequenceEmpty",
+    "SequenceErase",
+    "SequenceInsert",
+    "SequenceLength",
+    "SequenceMap",
+    "SplitToSequence",
+    "ConcatFromSequence",
 )
 def sequences(node: ir.Node, lowering: Lowering) -> None:
     """Refused: there are no sequences of tensors on the device."""

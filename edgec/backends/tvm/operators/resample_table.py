@@ -1,6 +1,6 @@
 """Where each position along a resized axis reads from, and with what weights: computed at compile time.
 
-Source: the specification of ONNX Resize, and Keys, "Cubic convolution interpolation for digital image processing" (1981).
+Source: the specification of ONNX Resize; Keys, "Cubic convolution interpolation for digital image processing", 1981.
 """
 
 from __future__ import annotations

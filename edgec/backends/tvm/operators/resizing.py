@@ -73,7 +73,9 @@ def resized_axes(node: ir.Node, lowering: Lowering, shape: Sequence[int]) -> lis
     if sizes is not None:
         scales = _scales_for(node, [shape[axis] for axis in axes], sizes)
         outputs = [
-            size if node.attributes.get_string("keep_aspect_ratio_policy", "stretch") == "stretch" else _round(scale * shape[axis])
+            size
+            if node.attributes.get_string("keep_aspect_ratio_policy", "stretch") == "stretch"
+            else _round(scale * shape[axis])
             for size, scale, axis in zip(sizes, scales, axes, strict=True)
         ]
     elif scales is not None:
@@ -82,16 +84,12 @@ def resized_axes(node: ir.Node, lowering: Lowering, shape: Sequence[int]) -> lis
         raise UnsupportedNodeError("it has neither sizes nor scales", "run the ONNX checker on the model")
     crops = node.attributes.get_string("coordinate_transformation_mode", "") == "tf_crop_and_resize"
     for position, axis in enumerate(axes):
-        start, end = (
-            (region[position], region[position + len(axes)]) if crops and region is not None else (0.0, 1.0)
-        )
+        start, end = (region[position], region[position + len(axes)]) if crops and region is not None else (0.0, 1.0)
         result[axis] = ResizedAxis(shape[axis], outputs[position], scales[position], start, end)
     return result
 
 
-def _parameters(
-    node: ir.Node, lowering: Lowering
-) -> tuple[list[float] | None, list[int] | None, list[float] | None]:
+def _parameters(node: ir.Node, lowering: Lowering) -> tuple[list[float] | None, list[int] | None, list[float] | None]:
     """Scales, sizes and region of interest, wherever the opset has them."""
     attribute = node.attributes.get_floats("scales")
     if attribute is not None:
@@ -178,7 +176,9 @@ def _resample(
     operands: list[Value] = [source.value]
     if rule is None:
         operands.append(lowering.literal(f"{name}.indices", table.indices))
-        operands.append(lowering.literal(f"{name}.weights", np.where(table.outside[:, None], 0, table.weights).astype(working)))
+        operands.append(
+            lowering.literal(f"{name}.weights", np.where(table.outside[:, None], 0, table.weights).astype(working))
+        )
         if table.outside.any() and extrapolation:
             operands.append(lowering.literal(f"{name}.outside", (table.outside * extrapolation).astype(working)))
 

@@ -153,7 +153,10 @@ def roi_align(node: ir.Node, lowering: Lowering) -> None:
         low = tirx.floor(kept)
         high = tirx.min(low + _number(1), limit)
         outside = tirx.Or(x < _number(-1), x > _number(extent))
-        weights = tirx.Select(outside, _number(0), _number(1) - (kept - low)), tirx.Select(outside, _number(0), kept - low)
+        weights = (
+            tirx.Select(outside, _number(0), _number(1) - (kept - low)),
+            tirx.Select(outside, _number(0), kept - low),
+        )
         return [(tirx.Cast("int32", low), weights[0]), (tirx.Cast("int32", high), weights[1])]
 
     def build(readers: list[Reader]) -> Reader:

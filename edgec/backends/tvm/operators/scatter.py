@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import onnx_ir as ir
 from tvm import tirx
@@ -12,11 +11,11 @@ from tvm.script.ir_builder import tirx as script
 
 from edgec.backends.tvm.kernel_graph import Pattern, UnsupportedNodeError
 from edgec.backends.tvm.lowering import Lowering, lowers
-from edgec.backends.tvm.operators.emission import Form, Reader, emit, normalized_axis, required_input
+from edgec.backends.tvm.operators.emission import Expression, Form, Reader, emit, normalized_axis, required_input
 from edgec.backends.tvm.operators.indexing import flat_strides, wrapped
-from edgec.backends.tvm.operators.sequential import loops
+from edgec.backends.tvm.operators.sequential import Buffer, loops
 
-Combine = Callable[[Any, Any], Any]
+Combine = Callable[[Expression, Expression], Expression]
 
 
 def _combination(node: ir.Node) -> Combine:
@@ -33,7 +32,7 @@ def _combination(node: ir.Node) -> Combine:
     return combinations[name]
 
 
-def _coordinates(position: Any, shape: Sequence[int]) -> list[Any]:
+def _coordinates(position: Expression, shape: Sequence[int]) -> list[Expression]:
     """The indices of an element of a dense tensor from its position."""
     strides = flat_strides(shape)
     return [
@@ -41,15 +40,17 @@ def _coordinates(position: Any, shape: Sequence[int]) -> list[Any]:
     ]
 
 
-def _emit_scatter(
-    node: ir.Node, lowering: Lowering, target: Callable[[Any, Any], Any], sizes: Callable[[list[Form]], int]
-) -> None:
+Target = Callable[[Buffer, Expression], Expression]
+"""Where, in the flat output, the update at some position goes, given the indices."""
+
+
+def _emit_scatter(node: ir.Node, lowering: Lowering, target: Target, sizes: Callable[[list[Form]], int]) -> None:
     """Append a scatter; `target(indices, position)` is where the update at some position goes."""
     operands = [Form(lowering.value(required_input(node, position)), False) for position in range(3)]
     shape, dtype = operands[0].shape, operands[0].value.dtype
     combine, updates = _combination(node), sizes(operands)
 
-    def write(read: list[Any], written: list[Any]) -> None:
+    def write(read: list[Buffer], written: list[Buffer]) -> None:
         with script.serial(0, math.prod(shape)) as place:
             written[0][place] = read[0][place]
         with script.serial(0, updates) as position:
@@ -73,7 +74,7 @@ def scatter_elements(node: ir.Node, lowering: Lowering) -> None:
     axis = normalized_axis(node.attributes.get_int("axis", 0), len(shape))
     strides = flat_strides(shape)
 
-    def target(indices: Any, position: Any) -> Any:
+    def target(indices: Buffer, position: Expression) -> Expression:
         where = _coordinates(position, picks)
         where[axis] = wrapped(indices[position], shape[axis])
         return sum(index * stride for index, stride in zip(where, strides, strict=True))
@@ -89,7 +90,7 @@ def scatter_nd(node: ir.Node, lowering: Lowering) -> None:
     strides = flat_strides(shape)
     size = math.prod(shape[depth:])
 
-    def target(indices: Any, position: Any) -> Any:
+    def target(indices: Buffer, position: Expression) -> Expression:
         row = tirx.indexdiv(position, size)
         start = tirx.indexmod(position, size)
         for axis in range(depth):

@@ -11,7 +11,10 @@ from tvm.script.ir_builder import tirx as script
 
 from edgec.backends.tvm.operators.emission import Reader
 
-Loops = Callable[[list[Any], list[Any]], None]
+Buffer = Any
+"""A flat buffer that is read and written by position."""
+
+Loops = Callable[[list[Buffer], list[Buffer]], None]
 """Writes the loops; takes the inputs and the outputs as flat, row-major buffers."""
 
 
@@ -20,7 +23,7 @@ def loops(
 ) -> list[Reader]:
     """The tensors that some loops compute; inputs and outputs, given as (shape, dtype), are in ONNX's order."""
 
-    def generate(read: Sequence[Any], written: Sequence[Any]) -> Any:
+    def generate(read: Sequence[Any], written: Sequence[Any]) -> Buffer:
         with IRBuilder() as builder:
             with script.seq_scope():
                 write([script.buffer_proxy(one) for one in read], [script.buffer_proxy(one) for one in written])

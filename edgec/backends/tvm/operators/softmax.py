@@ -12,7 +12,6 @@ from edgec.backends.tvm.kernel_graph import Pattern
 from edgec.backends.tvm.lowering import Lowering, lowers
 from edgec.backends.tvm.operators.emission import (
     Expression,
-
     Reader,
     emit,
     existing_form,
@@ -20,7 +19,7 @@ from edgec.backends.tvm.operators.emission import (
     required_input,
     stage,
 )
-from edgec.backends.tvm.operators.reduction import largest_over, reduced, smallest_over, sum_over
+from edgec.backends.tvm.operators.reduction import largest_over, reduced, smallest_over, sum_over, widened
 from edgec.backends.tvm.operators.transcendental import exponential, logarithm
 
 Body = Callable[[Reader, Sequence[int], bool], Reader]
@@ -40,7 +39,12 @@ def softmax(node: ir.Node, lowering: Lowering) -> None:
     output = [(node.outputs[0], source.shape, source.value.dtype)]
     last = source.channels_last
     emit(
-        lowering, node, Pattern.REDUCTION, [source], output, lambda readers: body(readers[0], axes, last),
+        lowering,
+        node,
+        Pattern.REDUCTION,
+        [source],
+        output,
+        lambda readers: body(readers[0], axes, last),
         channels_last=last,
     )
 
@@ -53,20 +57,30 @@ def _softmax(x: Reader, axes: Sequence[int], last: bool) -> Reader:
     largest = reduced(x, axes, largest_over, channels_last=last, name="largest")
     shifted = stage(
         x.shape,
-        lambda *i: exponential(x(*i) - largest(*_at(i, axes))),
+        lambda *i: exponential(widened(x(*i) - largest(*_at(i, axes)))),
         channels_last=last,
         name="exponential",
     )
     total = reduced(shifted, axes, sum_over, channels_last=last, name="total")
-    return stage(x.shape, lambda *i: shifted(*i) / total(*_at(i, axes)), channels_last=last, name="softmax")
+    dtype = x.tensor.dtype
+    return stage(
+        x.shape,
+        lambda *i: tirx.Cast(dtype, shifted(*i) / total(*_at(i, axes))),
+        channels_last=last,
+        name="softmax",
+    )
 
 
 def _log_softmax(x: Reader, axes: Sequence[int], last: bool) -> Reader:
     largest = reduced(x, axes, largest_over, channels_last=last, name="largest")
-    shifted = stage(x.shape, lambda *i: x(*i) - largest(*_at(i, axes)), channels_last=last, name="shifted")
+    shifted = stage(x.shape, lambda *i: widened(x(*i) - largest(*_at(i, axes))), channels_last=last, name="shifted")
     total = reduced(shifted, axes, sum_over, exponential, channels_last=last, name="total")
+    dtype = x.tensor.dtype
     return stage(
-        x.shape, lambda *i: shifted(*i) - logarithm(total(*_at(i, axes))), channels_last=last, name="log_softmax"
+        x.shape,
+        lambda *i: tirx.Cast(dtype, shifted(*i) - logarithm(total(*_at(i, axes)))),
+        channels_last=last,
+        name="log_softmax",
     )
 
 
@@ -90,9 +104,7 @@ def _hardmax(x: Reader, axes: Sequence[int], last: bool) -> Reader:
     dtype = x.tensor.dtype
     return stage(
         x.shape,
-        lambda *i: tirx.Select(
-            tirx.EQ(place(i), first(*_at(i, axes))), tirx.const(1, dtype), tirx.const(0, dtype)
-        ),
+        lambda *i: tirx.Select(tirx.EQ(place(i), first(*_at(i, axes))), tirx.const(1, dtype), tirx.const(0, dtype)),
         channels_last=last,
         name="hardmax",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import onnx_ir as ir
 from tvm import tirx
@@ -26,7 +25,7 @@ from edgec.backends.tvm.operators.emission import (
     stage,
 )
 from edgec.backends.tvm.operators.reduction import largest_over, reduced, reducing, smallest_over
-from edgec.backends.tvm.operators.sequential import loops
+from edgec.backends.tvm.operators.sequential import Buffer, loops
 
 
 @lowers("ArgMax", "ArgMin")
@@ -54,9 +53,7 @@ def extremum_position(node: ir.Node, lowering: Lowering) -> None:
         found = stage(shape, pick, channels_last=last, name="position")
         return stage(shape, lambda *i: tirx.Cast("int64", found(*i)), channels_last=last, name="index")
 
-    emit(
-        lowering, node, Pattern.REDUCTION, [source], [(node.outputs[0], shape, "int64")], build, channels_last=last
-    )
+    emit(lowering, node, Pattern.REDUCTION, [source], [(node.outputs[0], shape, "int64")], build, channels_last=last)
 
 
 @lowers("TopK")
@@ -89,14 +86,14 @@ def top_k(node: ir.Node, lowering: Lowering) -> None:
 
 
 def _insertion(
-    read: Any, written: list[Any], extents: tuple[int, int, int], count: int, *, largest: bool
+    read: Buffer, written: list[Buffer], extents: tuple[int, int, int], count: int, *, largest: bool
 ) -> None:
     """Insert each element into the sorted list of the best so far, where it is better than the worst of them."""
     values, positions = written
     outer, extent, inner = extents
     nowhere = tirx.const(-1, "int64")
     worst = tirx.const(limits(str(values.dtype))[0 if largest else 1], str(values.dtype))
-    better: Callable[[Any, Any], Any] = (lambda x, y: x > y) if largest else (lambda x, y: x < y)
+    better: Callable[[Expression, Expression], Expression] = (lambda x, y: x > y) if largest else (lambda x, y: x < y)
     with script.serial(0, outer * inner) as row:
         first = tirx.indexdiv(row, inner) * extent * inner + tirx.indexmod(row, inner)
         target = tirx.indexdiv(row, inner) * count * inner + tirx.indexmod(row, inner)
@@ -106,17 +103,16 @@ def _insertion(
         with script.serial(0, extent) as place:
             candidate = read[first + place * inner]
 
-            def beats(at: Any) -> Any:
-                return tirx.Or(positions[at] < 0, better(candidate, values[at]))  # noqa: B023
+            def beats(at: Expression) -> Expression:
+                return tirx.Or(positions[at] < 0, better(candidate, values[at]))
 
             with script.If(beats(target + (count - 1) * inner)), script.Then(), script.serial(0, count) as step:
                 at = target + (count - 1 - step) * inner
                 previous = target + tirx.max(count - 2 - step, 0) * inner
-                with script.If(beats(at)), script.Then():
-                    with script.If(tirx.And(step < count - 1, beats(previous))):
-                        with script.Then():
-                            values[at] = values[previous]
-                            positions[at] = positions[previous]
-                        with script.Else():
-                            values[at] = candidate
-                            positions[at] = tirx.Cast("int64", place)
+                with script.If(beats(at)), script.Then(), script.If(tirx.And(step < count - 1, beats(previous))):
+                    with script.Then():
+                        values[at] = values[previous]
+                        positions[at] = positions[previous]
+                    with script.Else():
+                        values[at] = candidate
+                        positions[at] = tirx.Cast("int64", place)

@@ -44,7 +44,9 @@ class WindowAxis:
 
     def taps_inside(self, window: int, *, count_padding: bool) -> int:
         """How many taps of a window lie in the input, or in the input and its stated padding."""
-        low, high = (0, self.before + self.extent + self.after) if count_padding else (self.before, self.before + self.extent)
+        low, high = (
+            (0, self.before + self.extent + self.after) if count_padding else (self.before, self.before + self.extent)
+        )
         taps = (window * self.stride + tap * self.dilation for tap in range(self.kernel))
         return sum(low <= tap < high for tap in taps)
 
@@ -62,7 +64,15 @@ def window_axes(node: ir.Node, extents: Sequence[int], kernel: Sequence[int]) ->
     automatic = node.attributes.get_string("auto_pad", "NOTSET")
     rounds_up = bool(node.attributes.get_int("ceil_mode", 0))
     return tuple(
-        _axis(extents[axis], kernel[axis], strides[axis], dilations[axis], (pads[axis], pads[rank + axis]), automatic, rounds_up)
+        _axis(
+            extents[axis],
+            kernel[axis],
+            strides[axis],
+            dilations[axis],
+            (pads[axis], pads[rank + axis]),
+            automatic,
+            rounds_up,
+        )
         for axis in range(rank)
     )
 
