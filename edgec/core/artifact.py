@@ -26,12 +26,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgec.core.codes.artifact import CANNOT_WRITE, FOLDER_BUSY, NOT_OURS_TO_REPLACE
-from edgec.core.errors import EdgecError
+from edgec.core.errors import EdgecError, ExitStatus
 from edgec.core.manifest import FILE_NAME, foreign_files
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _LISTED = 10
+_FULL_BELOW_BYTES = 2**20
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 
@@ -54,7 +55,8 @@ def staged(folder: Path) -> Iterator[Path]:
             staging = place.parent / f".{place.name}.edgec-{secrets.token_hex(4)}"
             staging.mkdir()
             try:
-                yield staging
+                with _full_disk_explained(staging):
+                    yield staging
                 _write_through(staging)
                 _refuse_foreign(place)
                 _publish(staging, place)
@@ -101,6 +103,27 @@ def _explained(place: Path) -> Iterator[None]:
         if not ours and problem.errno not in _DISK_ERRORS:
             raise
         raise EdgecError(CANNOT_WRITE, _reason(problem), where=str(place), hint=CANNOT_WRITE.remedy) from problem
+
+
+@contextmanager
+def _full_disk_explained(staging: Path) -> Iterator[None]:
+    """Name a full disk as the cause of failures inside: tools that meet one end in ways of their own."""
+    try:
+        yield
+    except EdgecError as problem:
+        if problem.code.status is not ExitStatus.INTERNAL or _free_bytes(staging) >= _FULL_BELOW_BYTES:
+            raise
+        raise EdgecError(
+            CANNOT_WRITE,
+            "there is no space left",
+            where=str(staging.parent),
+            hint=CANNOT_WRITE.remedy,
+            details=(problem.what,),
+        ) from problem
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def _reason(problem: OSError) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from edgec.core import artifact as staging_module
 from edgec.core.artifact import staged
+from edgec.core.codes.tool import TOOL_FAILED
 from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
 from edgec.core.manifest import Provenance, check_integrity, write_manifest
@@ -37,7 +38,8 @@ BUILDER = textwrap.dedent(
     import sys, time
     from pathlib import Path
     from edgec.core.artifact import staged
-    from edgec.core.errors import EdgecError
+    from edgec.core.codes.tool import TOOL_FAILED
+from edgec.core.errors import EdgecError
     from edgec.core.interface import Interface
     from edgec.core.manifest import Provenance, write_manifest
     place, text, pause = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -214,6 +216,17 @@ def test_a_full_disk_leaves_the_old_artefact(tmp_path: Path) -> None:
     assert caught.value.code.code == "EC0603"
     assert "no space" in caught.value.what
     assert tree(tmp_path / "out") == {"a": "1"}
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize(("free_bytes", "code"), [(4096, "EC0603"), (2**40, "EC0902")])
+def test_a_tool_that_fails_on_a_full_disk_is_not_to_blame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_bytes: int, code: str
+) -> None:
+    monkeypatch.setattr(staging_module, "_free_bytes", lambda folder: free_bytes)
+    with pytest.raises(EdgecError) as caught, staged(tmp_path / "out"):
+        raise EdgecError(TOOL_FAILED, "`zig` ended with status -6", hint="")
+    assert caught.value.code.code == code
     assert hidden(tmp_path) == []
 
 
