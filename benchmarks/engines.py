@@ -76,7 +76,9 @@ def iree(model: Path, threads: int, inputs: dict[str, Array]) -> Run:
     if threads > 1:
         runtime.flags.parse_flags(f"--task_topology_max_group_count={threads}")
     loaded = runtime.load_vm_flatbuffer_file(str(module), driver="local-sync" if threads == 1 else "local-task")
-    function = loaded[next(name for name in loaded.vm_module.function_names if not name.startswith("__"))]
+    function = loaded[
+        next(name for name in loaded.vm_module.function_names if not name.startswith("__") and "$" not in name)
+    ]
     device_inputs = list(inputs.values())
 
     def run() -> list[Array]:
@@ -133,7 +135,8 @@ def edgec(model: Path, threads: int, inputs: dict[str, Array]) -> Run:
     function = getattr(library, f"{symbol}_run")
 
     def run() -> list[Array]:
-        status = function(ctypes.c_void_p(workspace.ctypes.data), given, taken)
+        # The array of pointers does not keep the inputs alive; naming them here does.
+        status = function(ctypes.c_void_p(workspace.ctypes.data), given, taken) if sources else 0
         if status:
             raise RuntimeError(f"the artefact returned {status}")
         return results
