@@ -38,8 +38,7 @@ BUILDER = textwrap.dedent(
     import sys, time
     from pathlib import Path
     from edgec.core.artifact import staged
-    from edgec.core.codes.tool import TOOL_FAILED
-from edgec.core.errors import EdgecError
+    from edgec.core.errors import EdgecError
     from edgec.core.interface import Interface
     from edgec.core.manifest import Provenance, write_manifest
     place, text, pause = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
