@@ -232,17 +232,3 @@ static int launch(edgec_task function, void *context, int tasks)
 }
 
 #endif
-
-#if defined(__arm__) && !EDGEC_HOSTED
-/* Named by the exception tables of every object; nothing unwinds through C code. */
-__attribute__((weak)) void __aeabi_unwind_cpp_pr0(void);
-__attribute__((weak)) void __aeabi_unwind_cpp_pr1(void);
-
-void __aeabi_unwind_cpp_pr0(void)
-{
-}
-
-void __aeabi_unwind_cpp_pr1(void)
-{
-}
-#endif

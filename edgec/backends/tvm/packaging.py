@@ -29,6 +29,8 @@ _COMPILE = (
     "-fdata-sections",
     "-fno-sanitize=undefined",
     "-fno-ident",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-unwind-tables",
     "-Wall",
     "-Wextra",
     "-Iinclude",
@@ -125,6 +127,7 @@ def _files(
         f"{BUILD}/kernels.o": kernels,
         f"{BUILD}/weights.bin": weights,
         f"{BUILD}/weights.S": _WEIGHTS.format(symbol=symbol).encode(),
+        f"{BUILD}/strip.ld": _STRIP.encode(),
         f"{BUILD}/exports.map": _EXPORTS.format(symbol=symbol).encode(),
     }
     if shared:
@@ -141,14 +144,8 @@ def _commands(symbol: str, triples: _Triples, threads: int, runner: str | None) 
     )
     objects = [f"{BUILD}/{symbol}_kernels.o", *(made for _, made in sources)]
     target = ("-target", triples.static_library, *triples.flags)
-    commands = [
-        Command(
-            ZIG,
-            ("cc", *target, "-r", "-Wl,--strip-debug", f"{BUILD}/kernels.o", "-o", objects[0]),
-            objects[0],
-            "strip the kernels",
-        )
-    ]
+    strip = ("ld.lld", "-r", "-T", f"{BUILD}/strip.ld", f"{BUILD}/kernels.o", "-o", objects[0])
+    commands = [Command(ZIG, strip, objects[0], "strip the kernels")]
     commands += [
         Command(ZIG, ("cc", *target, *flags, "-c", source, "-o", made), made, f"compile {source}")
         for source, made in sources
@@ -188,4 +185,8 @@ _EXPORTS = """\
             {symbol}_model; edgec_status_text;
     local: *;
 }};
+"""
+
+_STRIP = """\
+SECTIONS { /DISCARD/ : { *(.debug_*) *(.eh_frame) *(.ARM.exidx*) *(.ARM.extab*) *(.comment) } }
 """
