@@ -153,7 +153,7 @@ class OurLayer:
         core = host_core()
         block = fuse(lower_graph(ir.from_proto(model), core, "model").main)
         groups = [step for step in block.steps if isinstance(step, KernelGroup)]
-        own = [group for group in groups if group.operations[0].node == "layer"]
+        own = [group for group in groups if group.operations[0].node == "layer"] or groups
         self.macs = sum(operation.macs for group in own for operation in group.operations)
         self.anchored = any(operation.pattern == Pattern.ANCHOR for group in own for operation in group.operations)
         functions = {}

@@ -18,6 +18,7 @@ _ACCUMULATORS_IN_FLIGHT = 8
 _MOST_VECTORS = 8
 _ROW_COST = 0.25
 _WEIGHT_COST = 0.5
+_WEIGHT_STREAM = 3.2
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,14 @@ def lanes_of(core: CoreDescription, dtype_bytes: int) -> int:
 
 
 def _cost_of_rows(rows: int, vectors: int) -> float:
-    work = max(rows * vectors, _ACCUMULATORS_IN_FLIGHT)
+    """Time of one step of the reduction over one tile, in multiply-adds of which two start at a time."""
+    work = max(rows * vectors, _ACCUMULATORS_IN_FLIGHT, _WEIGHT_STREAM * vectors)
     return work + _ROW_COST * rows + _WEIGHT_COST * vectors
 
 
 def _cost(extent: int, rows: int, vectors: int, blocks: int) -> float:
-    """Time of one pass over an axis of `extent`, in multiply-adds; a last, shorter tile costs what its rows cost."""
-    full, rest = divmod(extent, rows)
-    cost = full * _cost_of_rows(rows, vectors)
-    if rest:
-        cost += _cost_of_rows(rest, vectors)
-    return cost * blocks
+    """Time of one pass over an axis of `extent`; a last, shorter tile costs as much as a whole one."""
+    return math.ceil(extent / rows) * _cost_of_rows(rows, vectors) * blocks
 
 
 def choose_tile(
