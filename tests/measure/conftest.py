@@ -17,6 +17,8 @@ from edgec.core.tensor import TensorSpec
 from edgec.measure.running import Sample
 
 SOURCE = Path(__file__).with_name("runner.c")
+FLAGS = ("-O2", "-g0", "-fPIC", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s", "-static")
+"""Those of a built artefact's runner: with others the tool chain would compile the C library once more."""
 
 
 def _interface(emulator: tuple[str, ...] = ()) -> Interface:
@@ -34,21 +36,9 @@ def _environment() -> dict[str, str]:
 def _build(folder: Path, triple: str) -> Path:
     (folder / "bin").mkdir()
     for name, definitions in (("", ()), ("-twice", ("-DREPEATS=2",)), ("-clock", ("-DREADINGS=1",))):
-        command = [
-            sys.executable,
-            "-m",
-            "ziglang",
-            "cc",
-            "-target",
-            triple,
-            "-O2",
-            "-g0",
-            "-static",
-            "-s",
-            *definitions,
-        ]
+        compiler = [sys.executable, "-m", "ziglang", "cc", "-target", triple, *FLAGS, *definitions]
         subprocess.run(
-            [*command, str(SOURCE), "-o", str(folder / "bin" / f"tiny-run{name}")], check=True, env=_environment()
+            [*compiler, str(SOURCE), "-o", str(folder / "bin" / f"tiny-run{name}")], check=True, env=_environment()
         )
     return folder
 
