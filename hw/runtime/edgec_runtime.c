@@ -142,10 +142,11 @@ static int run_alone(edgec_task function, void *context)
 #if EDGEC_HOSTED && EDGEC_THREADS > 1
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
-/* Workers spin for a while before they sleep: the next kernel usually follows within microseconds. */
-#define SPINS 20000
+/* Threads spin before they sleep or yield: the next kernel usually follows within microseconds. */
+#define SPINS 2000
 
 static struct {
     pthread_mutex_t in_use; /* held by the run that uses the workers */
@@ -214,7 +215,12 @@ static int launch(edgec_task function, void *context, int tasks)
     pthread_cond_broadcast(&pool.wake);
     pthread_mutex_unlock(&pool.mutex);
     int status = function(0, &pool.group, context);
-    while (atomic_load(&pool.unfinished) != 0) {
+    for (int spins = SPINS; atomic_load(&pool.unfinished) != 0;) {
+        if (spins > 0) {
+            --spins;
+        } else {
+            sched_yield(); /* there are more threads than free cores */
+        }
     }
     if (atomic_load(&pool.failed)) {
         status = -1;
