@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Invoke
+from in_process import Invoke
 
 
 def test_a_right_artefact_verifies(invoke: Invoke, scripted_artifact: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Invoke
+from in_process import Invoke
 
 from edgec.cli.main import main
 from edgec.core.manifest import check_integrity

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Invoke
+from in_process import Invoke
 from syrupy.assertion import SnapshotAssertion
 
 from edgec.cli import explain, failure, terminal

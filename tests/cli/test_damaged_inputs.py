@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import Invoke, Outcome, relu_model
 from damage import (
     Mutation,
     flipped,
@@ -23,6 +22,7 @@ from damage import (
     shuffled,
     truncated,
 )
+from in_process import Invoke, Outcome, relu_model
 
 from tests.models import conv_net, gru_net, if_net
 

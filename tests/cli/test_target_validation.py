@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Invoke
+from in_process import Invoke
 
 from edgec.core.target_files import target_path
 from edgec.validate import expected_machine
