@@ -16,9 +16,21 @@ from edgec.backends.plan import Fallback
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.kernel_graph import KernelGraph
 from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
+from edgec.core.errors import EdgecError
+from edgec.core.passes import Pass, PassContext
+from edgec.passes.fold_constants import FoldConstants
+from edgec.passes.inline_functions import InlineFunctions
+from edgec.passes.lower_functions import LowerFunctions
+from edgec.passes.lower_recurrent import LowerRecurrent
+from edgec.passes.merge_initializers import MergeInitializers
+from edgec.passes.normalise_graph import NormaliseGraph
+from edgec.passes.resolve_if import ResolveIf
+from edgec.passes.static_shapes import StaticShapes
 
 CORE = CoreDescription(float_lanes=8, vector_registers=16, dot_product="none", l1_data_bytes=32768, l2_bytes=1 << 20)
-_COMPUTED = "is computed at run time"
+
+EXPANDED = ("AffineGrid", "Attention", "NegativeLogLikelihoodLoss", "RotaryEmbedding", "SoftmaxCrossEntropyLoss")
+"""Operators that have no lowering of their own, because the standard defines them by others."""
 
 
 @dataclass
@@ -83,14 +95,22 @@ def with_constants(case: NodeCase, names: Sequence[str]) -> NodeCase:
     return NodeCase(case.name, model, inputs, case.outputs, case.relative, case.absolute)
 
 
-def with_folded_constants(case: NodeCase) -> NodeCase:
-    """The case with every node computed at compile time that can be."""
-    from onnxscript import optimizer
-
+def prepared(case: NodeCase) -> NodeCase:
+    """The case after the passes that come before the backend."""
     model = ir.from_proto(onnx.shape_inference.infer_shapes(case.model, data_prop=True))
-    optimizer.optimize_ir(model, onnx_shape_inference=True)
-    folded = ir.to_proto(model)
-    return NodeCase(case.name, folded, case.inputs, case.outputs, case.relative, case.absolute)
+    steps: list[Pass] = [
+        NormaliseGraph(),
+        InlineFunctions(),
+        MergeInitializers(),
+        StaticShapes(),
+        FoldConstants(),
+        ResolveIf(),
+        LowerRecurrent(),
+        LowerFunctions(LowerFunctions.Options(operators=EXPANDED)),
+    ]
+    for step in steps:
+        model = step.run(model, PassContext()).model
+    return NodeCase(case.name, ir.to_proto(model), case.inputs, case.outputs, case.relative, case.absolute)
 
 
 def lowered(case: NodeCase) -> tuple[NodeCase, KernelGraph | tuple[Fallback, ...]]:
@@ -100,18 +120,19 @@ def lowered(case: NodeCase) -> tuple[NodeCase, KernelGraph | tuple[Fallback, ...
     exported networks.
     """
     problems = _problems(case)
-    if any(_COMPUTED in problem.reason or "data" in problem.reason for problem in problems):
-        changeable = [
-            name
-            for position, name in enumerate(case.inputs)
-            if isinstance(case.inputs[name], np.ndarray) and (position > 0 or len(case.inputs) == 1)
-        ]
-        for fixed in ([], changeable, list(case.inputs)):
-            tried = with_folded_constants(with_constants(case, fixed))
-            again = _problems(tried)
-            if not again:
-                case, problems = tried, again
-                break
+    variable = [name for name, value in case.inputs.items() if isinstance(value, np.ndarray)]
+    for fixed in ([], variable[1:] if len(variable) > 1 else variable, variable):
+        if not problems:
+            break
+        try:
+            tried = prepared(with_constants(case, fixed))
+        except EdgecError:
+            continue
+        again = _problems(tried)
+        if not again:
+            case, problems = tried, again
+        elif not fixed:
+            problems = again
     if problems:
         return case, problems
     return case, lower_graph(ir.from_proto(case.model), CORE, "case")
