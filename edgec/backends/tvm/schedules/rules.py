@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.schedules.checks import with_marked_checks
 from edgec.backends.tvm.schedules.dense import schedule_dense
 from edgec.backends.tvm.schedules.kernel_schedule import Block, Function, KernelSchedule
 from edgec.backends.tvm.schedules.rowwise import schedule_without_anchor
@@ -41,7 +42,7 @@ def schedule(function: Function, group: KernelGroup, core: CoreDescription, thre
     from tvm.s_tir.schedule import ScheduleError
 
     try:
-        kernel = KernelSchedule(function, core, threads)
+        kernel = KernelSchedule(with_marked_checks(function), core, threads)
         _apply_template(kernel)
         return ScheduledFunction(kernel.function(), None)
     except ScheduleError as error:

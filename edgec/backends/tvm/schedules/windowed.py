@@ -18,6 +18,7 @@ from edgec.backends.tvm.schedules.producers_and_epilogues import (
     vectorise_epilogue,
 )
 
+_LARGEST_BORDER = 64
 _LONGEST_UNROLLED_WINDOW = 7
 
 
@@ -32,6 +33,10 @@ def schedule_windowed(kernel: KernelSchedule, anchor: Block, tile: ConvolutionTi
     channel_outer, vector, lane = schedule.split(spatial[-1], [None, tile.vectors, tile.lanes])
     row_extent = kernel.extent(spatial[-2])
     row_outer, row = schedule.split(spatial[-2], [None, tile.rows])
+    bordered = stage is not None and not kernel.is_output(stage) and _is_border(kernel, stage)
+    if bordered:
+        schedule.compute_inline(stage)
+        stage = None
     strips, planes = _strips(kernel, stage, spatial[:-2], tile.block)
     schedule.reorder(*strips, channel_outer, *planes, row_outer, *window, row, vector, lane)
     shared = kernel.parallel([*strips, channel_outer])
@@ -43,8 +48,10 @@ def schedule_windowed(kernel: KernelSchedule, anchor: Block, tile: ConvolutionTi
     if stage is not None and not kernel.is_output(stage):
         schedule.compute_at(stage, shared[-1])
         schedule_injective(kernel, stage, inside=shared[-1])
-    if row_extent % tile.rows:
+    if row_extent % tile.rows or bordered:
         kernel.partition(row_outer)
+    for loop in planes if bordered else ():
+        kernel.partition(loop)
     for loop in (row, vector):
         kernel.unroll(loop)
     kernel.vectorise(lane)
@@ -55,6 +62,19 @@ def schedule_windowed(kernel: KernelSchedule, anchor: Block, tile: ConvolutionTi
     kernel.vectorise(start_lane)
     kernel.unroll(start_vector)
     kernel.unroll(start_row)
+
+
+def _is_border(kernel: KernelSchedule, stage: Block) -> bool:
+    """Whether a stage only adds a border along the axes before the channels.
+
+    Then it need not be stored: the outputs whose window lies inside the input are split off, and read it as it is.
+    """
+    details = kernel.schedule.get(stage)
+    if len(details.reads) != 1 or kernel.size_of_body(stage) > _LARGEST_BORDER:
+        return False
+    source = [int(extent) for extent in details.reads[0].source.ty.shape]
+    written = kernel.written_shape(stage)
+    return len(source) == len(written) and source[-1] == written[-1]
 
 
 def _strips(
