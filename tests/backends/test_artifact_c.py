@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import shutil
 import subprocess
@@ -103,6 +104,27 @@ def test_the_runner_refuses_wrong_arguments(
     finished = subprocess.run([folder / "bin/net-run", *arguments], cwd=tmp_path, capture_output=True, text=True)
     assert finished.returncode != 0
     assert message in finished.stderr
+
+
+def test_wrong_pointers_are_refused_with_a_reason(dense: Built) -> None:
+    _, folder = dense
+    library = ctypes.CDLL(str(folder / "lib/libnet.so"))
+    library.edgec_status_text.restype = ctypes.c_char_p
+    library.net_workspace_bytes.restype = ctypes.c_size_t
+    memory = ctypes.create_string_buffer(4096)
+    start = ctypes.addressof(memory) + (-ctypes.addressof(memory)) % 64
+    workspace = ctypes.create_string_buffer(library.net_workspace_bytes())
+
+    def status(x: int | None, y: int | None) -> bytes:
+        inputs, outputs = (ctypes.c_void_p * 1)(x), (ctypes.c_void_p * 2)(y, start + 2048)
+        return bytes(library.edgec_status_text(library.net_run(workspace, inputs, outputs)))
+
+    assert status(start, start + 1024) == b"ok"
+    assert status(start + 4, start + 1028) == b"ok"
+    assert b"not aligned" in status(start + 1, start + 1024)
+    assert b"not aligned" in status(start, start + 1022)
+    assert b"null pointer" in status(None, start + 1024)
+    assert b"null pointer" in status(start, None)
 
 
 def test_only_the_c_and_maths_libraries_are_needed(dense: Built) -> None:
@@ -282,6 +304,38 @@ def test_loops_stop_at_a_condition(tmp_path: Path) -> None:
     plan = build(while_net(), tmp_path)
     outputs, _ = run(plan, tmp_path, {"x": np.array([3.0])})
     assert outputs["final"] == [12.0]
+
+
+def nested_loop_net() -> Block:
+    """total = the sum over the rows of x of 2^3 times the row: a loop of three doublings in a loop over rows."""
+    x = make.value("x", (4, 6))
+    i, running = make.value("i", (), "int64"), make.value("running", (), "bool")
+    j, inner_running = make.value("j", (), "int64"), make.value("inner_running", (), "bool")
+    total, row, state, doubled = (make.value(name, (6,)) for name in ("total", "row", "state", "doubled"))
+    inner_body = Block(
+        (j, inner_running, state),
+        (inner_running, doubled),
+        [make.binary("Add_inner", "add", state, state, doubled)],
+    )
+    eightfold, following = make.value("eightfold", (6,)), make.value("following", (6,))
+    inner = Repeat("Inner", 3, None, None, False, inner_body, (row,), (eightfold,), (), (), (), ())
+    body = Block(
+        (i, running, total, row),
+        (running, following, eightfold),
+        [inner, make.binary("Add_outer", "add", total, eightfold, following)],
+    )
+    final, rows = make.value("final", (6,)), make.value("rows", (4, 6))
+    start = make.constant("start", np.zeros(6))
+    outer = Repeat("Outer", 4, None, None, False, body, (start,), (final,), (x,), (False,), (rows,), (False,))
+    return Block((x,), (final, rows), [outer])
+
+
+def test_a_loop_in_a_loop(tmp_path: Path) -> None:
+    plan = build(nested_loop_net(), tmp_path)
+    outputs, _ = run(plan, tmp_path, {"x": X})
+    np.testing.assert_allclose(outputs["rows"], 8 * X, rtol=1e-5)
+    np.testing.assert_allclose(outputs["final"], 8 * X.sum(axis=0), rtol=1e-4, atol=1e-5)
+    assert [layer.calls for layer in plan.layers] == [12, 4]
 
 
 def view_net() -> Block:
