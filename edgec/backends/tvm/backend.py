@@ -15,7 +15,7 @@ from edgec.backends.tvm.driver import Program, write_driver
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup, fuse
 from edgec.backends.tvm.kernel_graph import KernelGraph, Value
 from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
-from edgec.backends.tvm.machine_code import KernelSource, compile_kernels
+from edgec.backends.tvm.machine_code import KernelSource, ObjectCode, compile_kernels
 from edgec.backends.tvm.memory import MemoryPlan, plan_memory
 from edgec.backends.tvm.packaging import package
 from edgec.core.interface import Interface
@@ -58,26 +58,17 @@ def plan_graph(
     progress: Progress,
 ) -> BuildPlan:
     """The build plan of a kernel graph, whose values may have other names than the model's inputs and outputs."""
-    from edgec.backends.tvm.schedules.rules import schedule
-
     symbol = c_name(graph.name)
     block = fuse(graph.main)
-    groups = groups_in_order(block)
-    progress.start("schedule kernels", total=len(groups))
-    kernels = make_kernels(groups, symbol, CoreDescription.of(target), threads, schedule, progress.advance)
-    sources = [KernelSource(kernel.symbol, kernel.function, kernel.plain) for kernel in dict.fromkeys(kernels.values())]
-    progress.start(f"compile {len(sources)} kernels")
-    code = compile_kernels(sources, target.compiler)
+    kernels, code = _compile(block, symbol, target, threads, progress)
     scratch = {
         group: code.scratch_bytes[kernel.symbol]
         for group, kernel in kernels.items()
         if kernel.symbol in code.scratch_bytes
     }
     memory = plan_memory(block, scratch)
-    program = Program(symbol, block, kernels, memory, inputs, outputs)
-    driver = write_driver(program)
-    weights = memory.constants.contents
-    made = package(symbol, driver, code.contents, weights, target, threads)
+    driver = write_driver(Program(symbol, block, kernels, memory, inputs, outputs))
+    made = package(symbol, driver, code.contents, memory.constants.contents, target, threads)
     emulator = target.emulator
     return BuildPlan(
         files=made.files,
@@ -96,6 +87,19 @@ def plan_graph(
         memory=_memory_use(block, memory, scratch),
         library=made.library,
     )
+
+
+def _compile(
+    block: FusedBlock, symbol: str, target: Target, threads: int, progress: Progress
+) -> tuple[dict[KernelGroup, Kernel], ObjectCode]:
+    from edgec.backends.tvm.schedules.rules import schedule
+
+    groups = groups_in_order(block)
+    progress.start("schedule kernels", total=len(groups))
+    kernels = make_kernels(groups, symbol, CoreDescription.of(target), threads, schedule, progress.advance)
+    sources = [KernelSource(kernel.symbol, kernel.function, kernel.plain) for kernel in dict.fromkeys(kernels.values())]
+    progress.start(f"compile {len(sources)} kernels")
+    return kernels, compile_kernels(sources, target.compiler)
 
 
 def c_name(name: str) -> str:
