@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from edgec.backends.plan import BuildPlan
-from edgec.backends.tvm.kernel_graph import Block, Conditional, Pattern, Repeat, View
+from edgec.backends.tvm.kernel_graph import Block, Pattern, View
 from tests.backends import kernel_graphs as make
 from tests.backends.artifacts import build, plan_for, run, run_library
+from tests.backends.control_flow_graphs import loop_net
 
 ZIG = [sys.executable, "-m", "ziglang"]
 Built = tuple[BuildPlan, Path]
@@ -195,147 +196,6 @@ def test_two_networks_link_into_one_program(dense: Built, tmp_path: Path) -> Non
     )
     finished = subprocess.run([tmp_path / "both"], capture_output=True, text=True, check=True)
     assert finished.stdout == "net 1\nlooped 1\n"  # EDGEC_NULL_POINTER, not a crash
-
-
-def branch_net() -> Block:
-    """y = flag ? x + 1 : x, with an inner value and a result that no branch makes."""
-    x, flag = make.value("x", (4, 6)), make.value("flag", (), "bool")
-    doubled, taken = make.value("doubled", (4, 6)), make.value("taken", (4, 6))
-    y, same = make.value("y", (4, 6)), make.value("same", (4, 6))
-    then_block = Block((), (taken, x), [make.binary("Add_then", "add", doubled, make.constant("one", 1.0), taken)])
-    steps = [
-        make.binary("Mul_1", "multiply", x, make.constant("two", 2.0), doubled),
-        Conditional("If_1", flag, then_block, Block((), (doubled, doubled)), (y, same)),
-    ]
-    return Block((x, flag), (y, same), steps)
-
-
-@pytest.mark.parametrize("flag", [True, False])
-def test_branches(tmp_path: Path, flag: bool) -> None:
-    plan = build(branch_net(), tmp_path)
-    outputs, _ = run(plan, tmp_path, {"x": X, "flag": np.array(flag)})
-    np.testing.assert_allclose(outputs["y"], 2 * X + 1 if flag else 2 * X, rtol=1e-6)
-    np.testing.assert_allclose(outputs["same"], X if flag else 2 * X, rtol=1e-6)
-
-
-def loop_net(*, backwards: bool = False, trip_count: bool = False) -> Block:
-    """Carries a sum and the previous slice of x, which swap their places' meanings, and collects the sums.
-
-    state' = state + slice; previous' = state (a carried value handed on); collected = state'.
-    """
-    x = make.value("x", (4, 6))
-    count = make.value("count", (), "int64")
-    iteration, running = make.value("i", (), "int64"), make.value("running", (), "bool")
-    state, previous, part = make.value("state", (6,)), make.value("previous", (6,)), make.value("part", (6,))
-    following = make.value("following", (6,))
-    body = Block(
-        (iteration, running, state, previous, part),
-        (running, following, state, following),
-        [make.binary("Add_body", "add", state, part, following)],
-    )
-    final, before, sums = make.value("final", (6,)), make.value("before", (6,)), make.value("sums", (4, 6))
-    start = make.constant("start", np.ones(6))
-    loop = Repeat(
-        node="Loop_1",
-        trips=4,
-        trip_count=count if trip_count else None,
-        condition=None,
-        tests_condition=False,
-        body=body,
-        carried=(start, start),
-        carried_outputs=(final, before),
-        scanned=(x,),
-        scanned_reversed=(backwards,),
-        collected=() if trip_count else (sums,),
-        collected_reversed=() if trip_count else (backwards,),
-    )
-    if trip_count:
-        body.results = body.results[:3]
-        return Block((x, count), (final, before), [loop])
-    return Block((x,), (final, before, sums), [loop])
-
-
-@pytest.mark.parametrize("backwards", [False, True])
-def test_loops_carry_scan_and_collect(tmp_path: Path, backwards: bool) -> None:
-    plan = build(loop_net(backwards=backwards), tmp_path)
-    outputs, _ = run(plan, tmp_path, {"x": X})
-    rows = X[::-1] if backwards else X
-    sums = 1 + np.cumsum(rows, axis=0)
-    np.testing.assert_allclose(outputs["final"], sums[-1], rtol=1e-5)
-    np.testing.assert_allclose(outputs["before"], sums[-2], rtol=1e-5)
-    np.testing.assert_allclose(outputs["sums"], sums[::-1] if backwards else sums, rtol=1e-5)
-    assert plan.layers[0].calls == 4
-
-
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_loops_stop_at_a_computed_count(tmp_path: Path, count: int) -> None:
-    plan = build(loop_net(trip_count=True), tmp_path)
-    outputs, _ = run(plan, tmp_path, {"x": X, "count": np.array(count)})
-    np.testing.assert_allclose(outputs["final"], 1 + X[:count].sum(axis=0), rtol=1e-5)
-
-
-def test_a_count_beyond_the_bound_is_an_error(tmp_path: Path) -> None:
-    plan = build(loop_net(trip_count=True), tmp_path)
-    with pytest.raises(AssertionError, match="trip count exceeds"):
-        run(plan, tmp_path, {"x": X, "count": np.array(5)})
-
-
-def while_net() -> Block:
-    """Doubles the state until its first element exceeds 10; a loop in a loop would be the same."""
-    x, first_condition = make.value("x", (1,)), make.constant("true", True, "bool")
-    iteration, running, state = make.value("i", (), "int64"), make.value("running", (), "bool"), make.value("s", (1,))
-    doubled, small = make.value("doubled", (1,)), make.value("small", (1,), "bool")
-    again = make.value("again", (), "bool")
-    body = Block(
-        (iteration, running, state),
-        (again, doubled),
-        [
-            make.binary("Mul_body", "multiply", state, make.constant("two", 2.0), doubled),
-            make.binary("Less_body", "less", doubled, make.constant("ten", 10.0), small),
-            View("Reshape_body", small, again),
-        ],
-    )
-    final = make.value("final", (1,))
-    loop = Repeat("Loop_1", 100, None, first_condition, True, body, (x,), (final,), (), (), (), ())
-    return Block((x,), (final,), [loop])
-
-
-def test_loops_stop_at_a_condition(tmp_path: Path) -> None:
-    plan = build(while_net(), tmp_path)
-    outputs, _ = run(plan, tmp_path, {"x": np.array([3.0])})
-    assert outputs["final"] == [12.0]
-
-
-def nested_loop_net() -> Block:
-    """total = the sum over the rows of x of 2^3 times the row: a loop of three doublings in a loop over rows."""
-    x = make.value("x", (4, 6))
-    i, running = make.value("i", (), "int64"), make.value("running", (), "bool")
-    j, inner_running = make.value("j", (), "int64"), make.value("inner_running", (), "bool")
-    total, row, state, doubled = (make.value(name, (6,)) for name in ("total", "row", "state", "doubled"))
-    inner_body = Block(
-        (j, inner_running, state),
-        (inner_running, doubled),
-        [make.binary("Add_inner", "add", state, state, doubled)],
-    )
-    eightfold, following = make.value("eightfold", (6,)), make.value("following", (6,))
-    inner = Repeat("Inner", 3, None, None, False, inner_body, (row,), (eightfold,), (), (), (), ())
-    body = Block(
-        (i, running, total, row),
-        (running, following, eightfold),
-        [inner, make.binary("Add_outer", "add", total, eightfold, following)],
-    )
-    final, rows = make.value("final", (6,)), make.value("rows", (4, 6))
-    start = make.constant("start", np.zeros(6))
-    outer = Repeat("Outer", 4, None, None, False, body, (start,), (final,), (x,), (False,), (rows,), (False,))
-    return Block((x,), (final, rows), [outer])
-
-
-def test_a_loop_in_a_loop(tmp_path: Path) -> None:
-    plan = build(nested_loop_net(), tmp_path)
-    outputs, _ = run(plan, tmp_path, {"x": X})
-    np.testing.assert_allclose(outputs["rows"], 8 * X, rtol=1e-5)
-    np.testing.assert_allclose(outputs["final"], 8 * X.sum(axis=0), rtol=1e-4, atol=1e-5)
-    assert [layer.calls for layer in plan.layers] == [12, 4]
 
 
 def view_net() -> Block:
