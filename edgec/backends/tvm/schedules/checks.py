@@ -1,4 +1,4 @@
-"""Bounds checks as TVM's loop partitioning wants them: marked, so that it can split off the iterations that need them."""
+"""Bounds checks as TVM's loop partitioning wants them: marked, so that it splits off the iterations that need them."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from edgec.backends.tvm.schedules.kernel_schedule import Block, KernelSchedule, Loop, widest_divisor, worthwhile
 
+_SHORT_AXIS = 4
+
 
 def schedule_injective(kernel: KernelSchedule, block: Block, inside: Loop | None = None) -> None:
     """Vectorise along the last axis, or along all axes at once where all operands are equally shaped.
@@ -29,6 +31,10 @@ def vectorise_last(kernel: KernelSchedule, loops: list[Loop], lanes: int) -> lis
     extent = kernel.extent(last)
     if lanes == 1 or extent == 1:
         return loops
+    if extent < min(lanes, _SHORT_AXIS) and outer:
+        kernel.partition(outer[-1])
+        kernel.unroll(last)
+        return outer[:-1]
     width = widest_divisor(extent, lanes)
     if worthwhile(width, lanes) or extent < lanes:
         if width == 1:

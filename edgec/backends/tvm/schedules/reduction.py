@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from edgec.backends.tvm.schedules.kernel_schedule import Block, KernelSchedule, Loop, widest_divisor, worthwhile
+from edgec.backends.tvm.schedules.ragged_rows import lengthen_rows
 
 _FEWEST_LANES = 4
 _REDUCTION = 2
@@ -25,6 +26,22 @@ def reduces_last_axis(kernel: KernelSchedule, block: Block) -> bool:
     return kinds == {_REDUCTION}
 
 
+def lengthen_ragged_rows(kernel: KernelSchedule) -> None:
+    """Make the rows that are summed, and whose length no vector tiles, a multiple of a vector."""
+    ragged = []
+    lanes = 1
+    for block in kernel.blocks():
+        _, reduction = kernel.loops(block)
+        if len(reduction) != 1 or not _is_splittable(kernel, block) or not reduces_last_axis(kernel, block):
+            continue
+        lanes = kernel.written_lanes(block)
+        extent = kernel.extent(reduction[0])
+        if lanes > 1 and extent > _SHORT_ROW * lanes and _fitting_width(extent, lanes) < lanes // 2:
+            ragged.append((block, reduction[0]))
+    if ragged:
+        lengthen_rows(kernel, ragged, lanes)
+
+
 def split_row_reduction(kernel: KernelSchedule, block: Block) -> None:
     """Sum the elements of a row in as many partial sums as fit a vector and tile the row, and then those.
 
@@ -38,11 +55,15 @@ def split_row_reduction(kernel: KernelSchedule, block: Block) -> None:
     last = reduction[-1]
     if len(reduction) > 1 and kernel.extent(last) < _SHORT_ROW * lanes:
         last = kernel.schedule.fuse(*reduction)
-    width = max(count for count in range(1, lanes + 1) if kernel.extent(last) % count == 0)
+    width = _fitting_width(kernel.extent(last), lanes)
     if width < min(lanes, _FEWEST_LANES):
         return
     _, lane = kernel.schedule.split(last, [None, width])
     kernel.schedule.rfactor(lane, len(spatial))
+
+
+def _fitting_width(extent: int, lanes: int) -> int:
+    return max(count for count in range(1, lanes + 1) if extent % count == 0)
 
 
 def _is_splittable(kernel: KernelSchedule, block: Block) -> bool:
@@ -77,5 +98,6 @@ def schedule_reduction(kernel: KernelSchedule, block: Block, inside: Loop | None
     kernel.vectorise(lane)
     if ragged:
         kernel.partition(around[0])
+    kernel.partition(reduction[-1])
     start = kernel.schedule.decompose_reduction(block, reduction[0])
     kernel.vectorise(list(kernel.schedule.get_loops(start))[-1])

@@ -11,6 +11,7 @@ from edgec.backends.tvm.schedules.extrema import with_finite_starts, with_infini
 from edgec.backends.tvm.schedules.injective import own_loops, schedule_injective
 from edgec.backends.tvm.schedules.kernel_schedule import Block, KernelSchedule, Loop
 from edgec.backends.tvm.schedules.reduction import (
+    lengthen_ragged_rows,
     reduces_last_axis,
     schedule_reduction,
     split_row_reduction,
@@ -35,6 +36,7 @@ def schedule_without_anchor(kernel: KernelSchedule) -> None:
 
 def _split_rows(kernel: KernelSchedule) -> None:
     kernel.replace(with_finite_starts(kernel.function()))
+    lengthen_ragged_rows(kernel)
     for block in kernel.blocks():
         if kernel.loops(block)[1] and reduces_last_axis(kernel, block):
             split_row_reduction(kernel, block)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.kernel_graph import Pattern
 from edgec.backends.tvm.schedules.checks import with_marked_checks
 from edgec.backends.tvm.schedules.dense import schedule_dense
 from edgec.backends.tvm.schedules.kernel_schedule import Block, Function, KernelSchedule
@@ -38,9 +39,13 @@ def schedule(function: Function, group: KernelGroup, core: CoreDescription, thre
         group: the operations in the kernel; named in `fallback_reason`.
         core: the core that runs it.
         threads: how many threads share a kernel; loops run in parallel only if it is more than one.
+
+    A kernel that its operator wrote as loops (`Pattern.OPAQUE`) stays as it is.
     """
     from tvm.s_tir.schedule import ScheduleError
 
+    if any(operation.pattern is Pattern.OPAQUE for operation in group.operations):
+        return ScheduledFunction(function, None)
     try:
         kernel = KernelSchedule(with_marked_checks(function), core, threads)
         _apply_template(kernel)
