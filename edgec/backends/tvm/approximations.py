@@ -29,6 +29,8 @@ _EXPONENTIAL = (
     1.6666665459e-1,
     5.0000001201e-1,
 )
+# The exponents at these are -126, whose power of two is taken for 0, and 128.
+_EXPONENTIAL_LOWEST, _EXPONENTIAL_HIGHEST = -87.3, 89.0
 # Eigen's ptanh_float: tanh(x) = x p(x²) / q(x²).
 _TANH_NUMERATOR = (
     -2.76076847742355e-16,
@@ -129,18 +131,13 @@ def _rounded(x: Expression) -> Expression:
 def exponential(x: Expression) -> Expression:
     """The exponential function.
 
-    Relative error <= 2e-7 where the result is a normal number; subnormal results are correct to their last two bits;
-    overflows to infinity, underflows to 0, keeps NaN. Source: Cephes `expf`.
+    Relative error <= 2e-7. Results below 1.8e-38 become 0; overflows to infinity; keeps NaN. Source: Cephes `expf`.
     """
 
     def of_parts(exponent: Expression, rest: Expression) -> Expression:
         mantissa = _polynomial(rest, _EXPONENTIAL) * rest * rest + rest + _constant(1.0)
-        # Two factors, as 2**exponent alone is no float32 at either end of the range.
-        return _named(
-            "half",
-            _rounded(exponent * _constant(0.5)),
-            lambda half: mantissa * _power_of_two(half) * _power_of_two(exponent - half),
-        )
+        # One less in the exponent and doubled at the end, as 2**128 is no float32.
+        return _named("half", mantissa * _power_of_two(exponent - _constant(1.0)), lambda half: half + half)
 
     def of_exponent(bounded: Expression, exponent: Expression) -> Expression:
         rest = bounded - exponent * _constant(_LN2_HIGH) - exponent * _constant(_LN2_LOW)
@@ -150,7 +147,7 @@ def exponential(x: Expression) -> Expression:
         rounded = _rounded(bounded * _constant(_LOG2_E))
         return _named("exponent", rounded, lambda exponent: of_exponent(bounded, exponent))
 
-    return _clamped(x, -104.0, 89.0, of_bounded)
+    return _clamped(x, _EXPONENTIAL_LOWEST, _EXPONENTIAL_HIGHEST, of_bounded)
 
 
 def sigmoid(x: Expression) -> Expression:
