@@ -25,7 +25,6 @@ from edgec.passes.lower_recurrent import LowerRecurrent
 from edgec.passes.merge_initializers import MergeInitializers
 from edgec.passes.normalise_graph import NormaliseGraph
 from edgec.passes.resolve_if import ResolveIf
-from edgec.passes.static_shapes import StaticShapes
 
 CORE = CoreDescription(float_lanes=8, vector_registers=16, dot_product="none", l1_data_bytes=32768, l2_bytes=1 << 20)
 
@@ -90,7 +89,7 @@ def with_constants(case: NodeCase, names: Sequence[str]) -> NodeCase:
     kept = [entry for entry in model.graph.input if entry.name not in names]
     del model.graph.input[:]
     model.graph.input.extend(kept)
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(case.inputs[name], name) for name in names)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(case.inputs[name]), name) for name in names)
     inputs = {name: value for name, value in case.inputs.items() if name not in names}
     return NodeCase(case.name, model, inputs, case.outputs, case.relative, case.absolute)
 
@@ -102,7 +101,6 @@ def prepared(case: NodeCase) -> NodeCase:
         NormaliseGraph(),
         InlineFunctions(),
         MergeInitializers(),
-        StaticShapes(),
         FoldConstants(),
         ResolveIf(),
         LowerRecurrent(),
@@ -120,7 +118,7 @@ def lowered(case: NodeCase) -> tuple[NodeCase, KernelGraph | tuple[Fallback, ...
     exported networks.
     """
     problems = _problems(case)
-    variable = [name for name, value in case.inputs.items() if isinstance(value, np.ndarray)]
+    variable = [name for name, value in case.inputs.items() if isinstance(value, np.ndarray | np.generic)]
     for fixed in ([], variable[1:] if len(variable) > 1 else variable, variable):
         if not problems:
             break

@@ -375,11 +375,12 @@ def _main_block(lowering: Lowering, graph: ir.Graph) -> Block:
     lowering.run(graph)
     block = Block(tuple(parameters), (), lowering.steps)
     for output in graph.outputs:
-        try:
-            if not lowering.problems:
-                block.results = (*block.results, lowering.value(output))
-        except UnsupportedNodeError as error:
-            lowering.problems.append(Fallback(node=str(output.name), reason=error.reason, hint=error.hint))
+        if output.dtype is not None and element_type(output) is None:
+            reason = f"the output has elements of type {output.dtype.name}"
+            hint = "convert it to float32 or to an integer type of whole bytes before the export"
+            lowering.problems.append(Fallback(node=str(output.name), reason=reason, hint=hint))
+    if not lowering.problems:
+        block.results = tuple(lowering.value(output) for output in graph.outputs)
     return block
 
 

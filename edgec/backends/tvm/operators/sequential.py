@@ -29,16 +29,19 @@ def loops(
                 write([script.buffer_proxy(one) for one in read], [script.buffer_proxy(one) for one in written])
             return builder.get()
 
-    buffers = [
-        tirx.decl_buffer(tuple(shape), dtype, f"{name}_output{number}", layout=None)
-        for number, (shape, dtype) in enumerate(outputs)
-    ]
+    def declared(shape: Sequence[int], dtype: str, role: str) -> Buffer:
+        # By default TE gives input buffers an offset that only its own calling convention fills in.
+        return tirx.decl_buffer(shape, dtype, f"{name}_{role}", layout=None)
+
     made = te.extern(
         [tuple(shape) for shape, _ in outputs],
         [reader.tensor for reader in inputs],
         generate,
         dtype=[dtype for _, dtype in outputs],
-        out_buffers=buffers,
+        in_buffers=[
+            declared(reader.tensor.shape, str(reader.tensor.dtype), f"input{i}") for i, reader in enumerate(inputs)
+        ],
+        out_buffers=[declared(tuple(shape), dtype, f"output{i}") for i, (shape, dtype) in enumerate(outputs)],
         name=name,
     )
     return [Reader(tensor) for tensor in (made if len(outputs) > 1 else [made])]
