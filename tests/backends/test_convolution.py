@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from kernel_evaluator import AVX2, AVX512, NEON, SCALAR, assert_agrees
 from onnx import TensorProto, helper, numpy_helper
 
@@ -118,3 +120,38 @@ TRANSPOSED = [
 @pytest.mark.parametrize("core", [AVX512, SCALAR], ids=["avx512", "scalar"])
 def test_transposed_convolutions_agree(core: CoreDescription) -> None:
     assert_agrees(*model_of(TRANSPOSED, "ConvTranspose"), core)
+
+
+@st.composite
+def any_case(draw: st.DrawFn) -> Case:
+    """A convolution of one to three spatial axes whose window fits its input."""
+    rank = draw(st.sampled_from([1, 2, 2, 2, 3]))
+    kernel = [draw(st.integers(1, 4)) for _ in range(rank)]
+    dilations = [draw(st.sampled_from([1, 1, 2])) for _ in range(rank)]
+    reach = [(taps - 1) * dilation + 1 for taps, dilation in zip(kernel, dilations, strict=True)]
+    extents = [length + draw(st.integers(0, 14)) for length in reach]
+    attributes: dict[str, object] = {
+        "strides": [draw(st.integers(1, 3)) for _ in range(rank)],
+        "dilations": dilations,
+        "pads": [draw(st.integers(0, min(2, reach[axis % rank] - 1))) for axis in range(2 * rank)],
+    }
+    groups = draw(st.sampled_from([1, 1, 2, 3, 8]))
+    inputs = draw(st.sampled_from([1, 2, 3, 5, 16]))
+    outputs = groups * draw(st.sampled_from([1, 2, 5, 16, 17]))
+    attributes["group"] = groups
+    followers = draw(st.sampled_from([(), ("Relu",), ("Sigmoid", "Mul")]))
+    batch = draw(st.sampled_from([1, 1, 2]))
+    return Case(
+        (batch, groups * inputs, *extents),
+        (outputs, inputs, *kernel),
+        attributes,
+        bias=draw(st.booleans()),
+        followers=followers,
+        constant=draw(st.sampled_from([True, True, False])),
+    )
+
+
+@given(st.lists(any_case(), min_size=12, max_size=12), st.sampled_from([AVX512, AVX2, NEON, SCALAR]))
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_convolutions_of_any_geometry_agree(cases: list[Case], core: CoreDescription) -> None:
+    assert_agrees(*model_of(cases), core)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from kernel_evaluator import AVX2, AVX512, NEON, SCALAR, assert_agrees
 from onnx import helper, numpy_helper
 
@@ -75,3 +77,21 @@ CASES = [
 @pytest.mark.parametrize("core", [AVX512, AVX2, NEON, SCALAR], ids=["avx512", "avx2", "neon", "scalar"])
 def test_products_agree_on_every_kind_of_core(core: CoreDescription) -> None:
     assert_agrees(*model_of(CASES), core)
+
+
+@st.composite
+def any_case(draw: st.DrawFn) -> Case:
+    """A product of stacks whose extents broadcast."""
+    rows, depth, columns = (draw(st.sampled_from([1, 2, 3, 7, 16, 17, 31, 64])) for _ in range(3))
+    stack = [draw(st.sampled_from([1, 2, 3])) for _ in range(draw(st.integers(0, 2)))]
+    left = [extent if draw(st.booleans()) else 1 for extent in stack]
+    right = [extent if draw(st.booleans()) else 1 for extent in stack[draw(st.integers(0, len(stack))) :]]
+    constant = draw(st.sampled_from([(), (1,), (1,)]))
+    dtype = draw(st.sampled_from(["float32", "float32", "float64", "int32"]))
+    return Case("MatMul", ((*left, rows, depth), (*right, depth, columns)), constant, dtype=dtype)
+
+
+@given(st.lists(any_case(), min_size=16, max_size=16), st.sampled_from([AVX512, AVX2, NEON, SCALAR]))
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_products_of_any_shape_agree(cases: list[Case], core: CoreDescription) -> None:
+    assert_agrees(*model_of(cases), core)

@@ -68,9 +68,10 @@ def _is_border(kernel: KernelSchedule, stage: Block) -> bool:
     """Whether a stage only adds a border along the axes before the channels.
 
     Then it need not be stored: the outputs whose window lies inside the input are split off, and read it as it is.
+    Cores without vectors are small, and so shall their code be: they copy.
     """
     details = kernel.schedule.get(stage)
-    if len(details.reads) != 1 or kernel.size_of_body(stage) > _LARGEST_BORDER:
+    if kernel.core.float_lanes == 1 or len(details.reads) != 1 or kernel.size_of_body(stage) > _LARGEST_BORDER:
         return False
     source = [int(extent) for extent in details.reads[0].source.ty.shape]
     written = kernel.written_shape(stage)
