@@ -15,10 +15,7 @@ from edgec.core.passes import PassContext
 from edgec.core.progress import Progress
 from edgec.graph.cost import NodeCost, model_size, node_costs, peak_activation_memory
 from edgec.graph.load import load_model
-from edgec.graph.shapes import model_inputs, open_dimensions, static_shape
-
-_LARGE_BYTES = 1 << 16
-"""Weights above this size are not looked at: they are no extents, and reading them takes time and memory."""
+from edgec.graph.shapes import model_inputs, open_dimensions
 
 
 class _Record(BaseModel):
@@ -120,12 +117,14 @@ def analyze(path: Path, shapes: Mapping[str, tuple[int, ...]], target: str | Non
         EdgecError: EC02xx for a model that cannot be loaded, EC0310 to EC0314 for shapes that do not fit it, EC05xx
             for an unknown target.
     """
+    from edgec.passes.shape_inference import infer_computed_shapes
+
     progress.start("reading the model")
     loaded = load_model(path)
     notes: list[str] = []
     model = _with_shapes(loaded.model, shapes, progress, notes)
     progress.start("counting")
-    _fill_shapes(model)
+    infer_computed_shapes(model)
     costs = node_costs(model)
     size = model_size(model)
     peak = peak_activation_memory(model)
@@ -173,46 +172,6 @@ def _with_shapes(
         return model
     notes.extend(result.assumptions)
     return result.model
-
-
-def _fill_shapes(model: ir.Model) -> None:
-    """Fill in shapes that are computed from shapes, in place.
-
-    Exporters compute paddings and extents with chains of nodes, which shape inference alone does not follow. They are
-    folded in a copy without large weights, and the copy's shapes are taken over by name.
-    """
-    from edgec.passes.fold_constants import fold_constants
-    from edgec.passes.shape_inference import infer_shapes
-
-    values = [output for graph in model.graphs() for node in graph for output in node.outputs]
-    if all(static_shape(value) is not None for value in values) or open_dimensions(model):
-        return
-    light = _without_large_weights(model)
-    fold_constants(light)
-    infer_shapes(light)
-    found = {output.name: output for graph in light.graphs() for node in graph for output in node.outputs}
-    found.update({value.name: value for value in light.graph.initializers.values()})
-    for value in values:
-        source = found.get(value.name)
-        if static_shape(value) is None and source is not None and static_shape(source) is not None:
-            value.shape = source.shape
-            if value.dtype is None and source.dtype is not None:
-                value.dtype = source.dtype
-
-
-def _without_large_weights(model: ir.Model) -> ir.Model:
-    """A copy in which large weights are inputs of known type and shape."""
-    light = model.clone()
-    for value in list(light.graph.initializers.values()):
-        tensor = value.const_value
-        if tensor is None or tensor.nbytes <= _LARGE_BYTES:
-            continue
-        value.dtype, value.shape = tensor.dtype, ir.Shape(tensor.shape.numpy())
-        if not value.is_graph_input():
-            light.graph.inputs.append(value)
-        light.graph.initializers.pop(str(value.name))
-        value.const_value = None
-    return light
 
 
 def _by_operator(costs: Sequence[NodeCost]) -> tuple[OperatorRow, ...]:

@@ -19,12 +19,11 @@ from edgec.core.progress import Progress
 from edgec.core.target_files import load_target, target_sha256
 from edgec.core.version import VERSION, tool_versions
 from edgec.evaluation import evaluate
-from edgec.graph.cost import model_size
 from edgec.graph.gate import ReferenceGate
 from edgec.graph.load import load_model
 from edgec.graph.save import save_model
 from edgec.measure.artifact_costs import measure_costs
-from edgec.pass_list import pass_list, with_static_inputs
+from edgec.pass_list import pass_list, size_with_shapes, with_static_inputs
 from edgec.report.assembly import BuildFacts, assemble
 from edgec.report.files import write_json
 from edgec.report.html import write_html
@@ -80,10 +79,11 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
     target = load_target(options.target)
     backend = backend_for(target)
     passes = pass_list(options.recipe, options.shapes, backend.prerequisites)
+    size_of = size_with_shapes(options.shapes)
     static = with_static_inputs(loaded.model, options.shapes)
     evaluation = evaluate(options.data, static, options.seed)
     with staged(options.out) as folder:
-        pipeline = Pipeline(passes, ReferenceGate(seed=options.seed, samples=evaluation.samples), model_size)
+        pipeline = Pipeline(passes, ReferenceGate(seed=options.seed, samples=evaluation.samples), size_of)
         context = PassContext(target, evaluation.calibration, options.seed, progress)
         result = pipeline.run(loaded.model, context, keep_step=_keeper(folder) if options.keep_steps else None)
         plan = backend.plan(result.model, target, name=loaded.name, threads=options.threads, progress=progress)
@@ -108,7 +108,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
         facts = BuildFacts(
             provenance=provenance,
             target=target,
-            original_size=model_size(static),
+            original_size=size_of(static),
             threads=options.threads,
             shapes=options.shapes,
             records=result.records,

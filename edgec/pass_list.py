@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import onnx_ir as ir
 
 from edgec.core.passes import Pass, PassContext
 from edgec.core.recipe import load_recipe, make_pass
+from edgec.core.trace import ModelSize
+from edgec.graph.cost import model_size
 
 _STATIC_SHAPES = "static-shapes"
 
@@ -29,12 +31,25 @@ def pass_list(recipe: str, shapes: Mapping[str, tuple[int, ...]], prerequisites:
 
 
 def with_static_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
-    """A copy of the model with its input shapes fixed, as the first pass of a build fixes them.
+    """A copy of the model with its input shapes fixed, as a build fixes them, and every shape that follows.
 
     Raises:
         EdgecError: EC0310 to EC0314 for shapes that do not fit the model or leave a dimension open.
     """
-    return make_pass(_STATIC_SHAPES, {"shapes": dict(shapes)}).run(model.clone(), PassContext()).model
+    from edgec.passes.shape_inference import infer_computed_shapes
+
+    static = make_pass(_STATIC_SHAPES, {"shapes": dict(shapes)}).run(model.clone(), PassContext()).model
+    infer_computed_shapes(static)
+    return static
+
+
+def size_with_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Callable[[ir.Model], ModelSize]:
+    """A function that counts a model's size with its input shapes fixed, whether or not a pass has fixed them yet."""
+
+    def size(model: ir.Model) -> ModelSize:
+        return model_size(with_static_inputs(model, shapes))
+
+    return size
 
 
 def _with_shapes(step: Pass, shapes: Mapping[str, tuple[int, ...]]) -> Pass:

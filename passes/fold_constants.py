@@ -20,6 +20,13 @@ _KEPT = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 
 _RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 
+_NEVER_GROW = frozenset(
+    (
+        *("Cast", "Compress", "NonMaxSuppression", "NonZero", "Reshape"),
+        *("Slice", "Squeeze", "TopK", "Transpose", "Unique", "Unsqueeze"),
+    )
+)
+
 _TOO_LARGE = "folding would store {produced} elements in place of {freed}, beyond the limit of {limit}"
 
 Verdict = Callable[[ir.Node], bool]
@@ -84,6 +91,7 @@ def fold_constants(model: ir.Model, growth_limit: int = 1 << 20) -> tuple[bool, 
     while True:
         before = _population(model)
         changed = run_library_pass(_folder(verdict), model)
+        _take_shapes_of_contents(model)
         remove_dead_code(model)
         modified = modified or changed
         if not changed or _population(model) == before:
@@ -95,6 +103,14 @@ def fold_constants(model: ir.Model, growth_limit: int = 1 << 20) -> tuple[bool, 
         if _is_candidate(node)
     ]
     return modified, skipped
+
+
+def _take_shapes_of_contents(model: ir.Model) -> None:
+    """Give constants the shape of their contents: inference leaves that of NonZero and its like open."""
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.shape = ir.Shape(value.const_value.shape.numpy())
 
 
 def _population(model: ir.Model) -> list[tuple[str, str]]:
@@ -129,7 +145,7 @@ def _reason_against(node: ir.Node, growth_limit: int) -> str:
 
 def _never_grows(node: ir.Node) -> bool:
     """Operators whose result has no more elements than their largest input, whatever ONNX infers about it."""
-    return node.op_type in {"NonZero", "Unique", "Compress", "Reshape", "Slice", "Squeeze", "TopK", "NonMaxSuppression"}
+    return node.op_type in _NEVER_GROW
 
 
 def _elements(value: ir.Value) -> int:

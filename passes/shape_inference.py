@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from edgec.graph.shapes import infer_shapes as infer_shapes_once
+from edgec.graph.shapes import open_dimensions, without_large_weights
 from edgec.passes.graph_edit import bodies_of, constant, input_of, nodes_of, scalar, static_shape
-from edgec.passes.library_pass import run_library_pass
+
+_LARGE_BYTES = 1 << 16
+"""Weights above this size are not looked at: they are no extents, and reading them takes time and memory."""
 
 
 def infer_shapes(model: ir.Model) -> None:
@@ -15,20 +19,44 @@ def infer_shapes(model: ir.Model) -> None:
     it is taken from the initial value, and kept if the body then yields the same shape again: by induction it never
     changes. The outputs of the Loop follow, collected ones if the number of iterations is constant.
     """
-    _run(model)
+    infer_shapes_once(model)
     refuted: set[ir.Value] = set()
     while True:
         assumed = _assume_loop_invariants(model, refuted)
         if not _shape_loop_outputs(model) and not assumed:
             return
-        _run(model)
+        infer_shapes_once(model)
         wrong = [value for value, result in assumed if static_shape(result) != static_shape(value)]
         for value in wrong:
             value.shape = None
         if wrong:
             refuted.update(wrong)
             clear_shapes(model)
-            _run(model)
+            infer_shapes_once(model)
+
+
+def infer_computed_shapes(model: ir.Model) -> None:
+    """Fill in shapes that are computed from shapes, in place.
+
+    Exporters compute paddings and extents with chains of nodes, which shape inference alone does not follow. They are
+    folded in a copy without large weights, and the copy's shapes are taken over by name.
+    """
+    from edgec.passes.fold_constants import fold_constants
+
+    values = [output for graph in model.graphs() for node in graph for output in node.outputs]
+    if all(static_shape(value) is not None for value in values) or open_dimensions(model):
+        return
+    light = without_large_weights(model, _LARGE_BYTES)
+    fold_constants(light)
+    infer_shapes(light)
+    found = {output.name: output for graph in light.graphs() for node in graph for output in node.outputs}
+    found.update({value.name: value for value in light.graph.initializers.values()})
+    for value in values:
+        source = found.get(value.name)
+        if static_shape(value) is None and source is not None and static_shape(source) is not None:
+            value.shape = source.shape
+            if value.dtype is None and source.dtype is not None:
+                value.dtype = source.dtype
 
 
 def clear_shapes(model: ir.Model) -> None:
@@ -37,12 +65,6 @@ def clear_shapes(model: ir.Model) -> None:
         for node in graph:
             for output in node.outputs:
                 output.shape = None
-
-
-def _run(model: ir.Model) -> None:
-    from onnx_ir.passes.common import ShapeInferencePass
-
-    run_library_pass(ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True), model)
 
 
 def _assume_loop_invariants(model: ir.Model, refuted: set[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -92,9 +93,29 @@ def _inferred(light: onnx.ModelProto) -> onnx.ModelProto:
     try:
         return infer(light, check_type=True, strict_mode=True, data_prop=True)
     except (InferenceError, RuntimeError, ValueError) as error:
+        if _fault_of_onnx(str(error)):
+            return infer(light, check_type=False, strict_mode=False, data_prop=True)
         what = _first_line(str(error))
         hint = "export the model again; if you gave --shape, try the shape that it was trained with"
         raise EdgecError(SHAPES_CONTRADICT, what, hint=hint) from error
+
+
+def _fault_of_onnx(message: str) -> bool:
+    """Whether strict inference fails inside a function body that ONNX itself supplies.
+
+    The body of MeanVarianceNormalization has a Constant whose value depends on an attribute, which inference refuses
+    whatever the model. The error names the operator first, then the node of the body.
+    """
+    from onnx import defs
+
+    operators = re.findall(r"\(op_type:(\w+)", message)
+    if len(operators) < 2:
+        return False
+    try:
+        schema = defs.get_schema(operators[0])
+    except defs.SchemaError:
+        return False
+    return bool(schema.all_function_opset_versions)
 
 
 def _forget_recorded_shapes(graph: onnx.GraphProto) -> None:
@@ -107,18 +128,24 @@ def _forget_recorded_shapes(graph: onnx.GraphProto) -> None:
                 _forget_recorded_shapes(body)
 
 
-def _light_proto(model: ir.Model) -> onnx.ModelProto:
-    """The model as a message in which large weights are inputs of known type and shape."""
+def without_large_weights(model: ir.Model, limit_bytes: int = SMALL_BYTES) -> ir.Model:
+    """A copy in which weights of more than `limit_bytes` are inputs of known type and shape."""
     light = model.clone()
     for value in list(light.graph.initializers.values()):
         tensor = value.const_value
-        if tensor is None or tensor.nbytes <= SMALL_BYTES:
+        if tensor is None or tensor.nbytes <= limit_bytes:
             continue
         value.dtype, value.shape = tensor.dtype, ir.Shape(tensor.shape.numpy())
         if not value.is_graph_input():
             light.graph.inputs.append(value)
         light.graph.initializers.pop(str(value.name))
         value.const_value = None
+    return light
+
+
+def _light_proto(model: ir.Model) -> onnx.ModelProto:
+    """The model as a message in which large weights are inputs of known type and shape."""
+    light = without_large_weights(model)
     _constants_to_inputs(light.graph)
     proto = ir.to_proto(light)
     _hand_down_constants(proto.graph, {})
@@ -164,6 +191,9 @@ def _hand_down_constants(graph: onnx.GraphProto, outer: Mapping[str, onnx.Tensor
 
 
 def _take_over(graph: ir.Graph, filled: ir.Graph) -> None:
+    for value in graph.initializers.values():
+        if value.const_value is not None and value.is_graph_output():
+            value.type, value.shape = ir.TensorType(value.const_value.dtype), ir.Shape(value.const_value.shape.numpy())
     sources = {output.name: output for node in filled for output in node.outputs}
     for node in graph:
         held = node.attributes.get("value") if node.op_type == "Constant" else None
