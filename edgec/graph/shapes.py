@@ -115,7 +115,7 @@ def _fault_of_onnx(message: str) -> bool:
         schema = defs.get_schema(operators[0])
     except defs.SchemaError:
         return False
-    return bool(schema.all_function_opset_versions)
+    return bool(schema.all_function_opset_versions)  # type: ignore[attr-defined]  # onnx's stub lacks it
 
 
 def _forget_recorded_shapes(graph: onnx.GraphProto) -> None:
