@@ -61,6 +61,7 @@ class Border:
         repeat: how often each channel is repeated.
         zero_point: what stands for zero in the input and is taken off each element.
         dtype: of the elements afterwards.
+        filling: the elements that are added.
     """
 
     before: tuple[int, ...]
@@ -70,6 +71,7 @@ class Border:
     repeat: int
     zero_point: int
     dtype: str
+    filling: int = 0
 
     def apply(self, x: Tensor) -> Tensor:
         """The stage for an input of shape (batch, spatial…, channels); the input itself if nothing changes."""
@@ -79,7 +81,7 @@ class Border:
             for extent, spread, before, after in zip(spatial, self.spread, self.before, self.after, strict=True)
         )
         unchanged = (*extents, self.channels) == (*spatial, channels) and self.repeat == 1 and not any(self.before)
-        if unchanged and self.zero_point == 0:
+        if unchanged and self.zero_point == 0 and str(x.dtype) == self.dtype:
             return x
         real_channels = channels * self.repeat
 
@@ -93,17 +95,21 @@ class Border:
                 inside += checks
             if self.channels > real_channels:
                 inside.append(channel < real_channels)
-            value = x(sample, *sources, channel // self.repeat if self.repeat > 1 else channel)
-            if str(x.dtype) != self.dtype:
-                value = tirx.Cast(self.dtype, value)
-            if self.zero_point:
-                value = value - tirx.const(self.zero_point, self.dtype)
+            value = self._centred(x(sample, *sources, channel // self.repeat if self.repeat > 1 else channel))
             if not inside:
                 return value
-            return tirx.if_then_else(tirx.all(*inside), value, tirx.const(0, self.dtype))
+            return tirx.if_then_else(tirx.all(*inside), value, tirx.const(self.filling, self.dtype))
 
         shape = (batch, *extents, self.channels)
         return te.compute(shape, element, name="border", attrs=role_attributes(Role.PADDING))
+
+    def _centred(self, value: Expression) -> Expression:
+        # Differences of eight bits may need nine on the way.
+        wide = "int16" if self.dtype in ("int8", "uint8") and self.zero_point else self.dtype
+        value = _widened(value, wide)
+        if self.zero_point:
+            value = value - tirx.const(self.zero_point, wide)
+        return _widened(value, self.dtype)
 
     def _source(self, index: Expression, axis: int, extent: int, bordered: int) -> tuple[Expression, list[Expression]]:
         before, spread = self.before[axis], self.spread[axis]
@@ -128,7 +134,7 @@ def accumulator_of(dtype: str) -> str:
 
 
 def pack_dense(weights: np.ndarray, block: int) -> np.ndarray:
-    """Weights of shape (outputs, inputs, window…) as (outputs / block, window…, inputs, block), filled up with zeros."""
+    """Weights (outputs, inputs, window…) as (outputs / block, window…, inputs, block), filled up with zeros."""
     outputs, inputs, *window = weights.shape
     blocks = math.ceil(outputs / block)
     filled = np.zeros((blocks * block, inputs, *window), weights.dtype)

@@ -80,14 +80,14 @@ def emit_convolution(lowering: Lowering, node: ir.Node, convolution: Convolution
 
 
 def _emit_dense(lowering: Lowering, node: ir.Node, convolution: Convolution, name: str) -> Value:
-    merged, choice = _merge_groups(convolution, lowering.core)
+    merged, choice = merge_groups(convolution, lowering.core)
     weights, window, tile = convolution.weights, convolution.window, choice.tile
     accumulator = accumulator_of(convolution.x.dtype)
     group = (weights.shape[0] * merged // convolution.groups, weights.shape[1] * merged)
     layout = AnchorLayout(tile, choice.row_axis, 1)
     constant = weights.data is not None
     if weights.data is not None:
-        packed = pack_dense(_block_diagonal(weights.data, convolution.groups, merged), tile.block)
+        packed = pack_dense(block_diagonal(weights.data, convolution.groups, merged), tile.block)
         weights = lowering.literal(f"{weights.name}.packed", packed)
     border = _border(convolution, channels=convolution.x.shape[-1], repeat=1)
 
@@ -159,7 +159,7 @@ def _border(convolution: Convolution, *, channels: int, repeat: int) -> Border:
     )
 
 
-def _merge_groups(convolution: Convolution, core: CoreDescription) -> tuple[int, TileChoice]:
+def merge_groups(convolution: Convolution, core: CoreDescription) -> tuple[int, TileChoice]:
     """How many groups to compute as one, with zeros where they do not meet, and the tile.
 
     Groups narrower than a vector waste its lanes; merged, they waste multiplications by zero instead.
@@ -182,7 +182,7 @@ def _merge_groups(convolution: Convolution, core: CoreDescription) -> tuple[int,
     return merged, choices[merged]
 
 
-def _block_diagonal(weights: np.ndarray, groups: int, merged: int) -> np.ndarray:
+def block_diagonal(weights: np.ndarray, groups: int, merged: int) -> np.ndarray:
     """Weights of `groups` groups as those of `groups / merged`, zero between the groups merged into one."""
     if merged == 1:
         return weights

@@ -198,9 +198,9 @@ def _sums(
 
 def _finish(product: Product, sums: Tensor, addend: Tensor | None) -> Tensor:
     accumulator = str(sums.dtype)
-    if addend is None and product.factor == 1.0 and int(sums.shape[-1]) == product.columns:
-        if accumulator == product.dtype:
-            return sums
+    unchanged = addend is None and product.factor == 1.0 and accumulator == product.dtype
+    if unchanged and int(sums.shape[-1]) == product.columns:
+        return sums
 
     def element(*indices: Expression) -> Expression:
         value = sums(*indices)

@@ -2,6 +2,7 @@
 
 A tile of `rows` output positions by `vectors * lanes` output channels is accumulated in registers over the whole
 reduction; for each input element one broadcast meets `vectors` weight vectors, which lie one after another in memory.
+Where an instruction adds up products of small integers, a few neighbouring channels take the place of one element.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from edgec.backends.tvm.schedules.producers_and_epilogues import (
     join_producers,
     vectorise_epilogue,
 )
-from edgec.backends.tvm.stages import AnchorLayout
+from edgec.backends.tvm.stages import AnchorLayout, Role, intrinsic_of
 
 _SHORT_REDUCTION = 4
 
@@ -30,6 +31,7 @@ class _TiledLoops:
     vector: Loop
     lane: Loop
     reduction: list[Loop]
+    step: list[Loop]
 
 
 def schedule_dense(kernel: KernelSchedule, anchor: Block) -> None:
@@ -74,6 +76,8 @@ def _tile(kernel: KernelSchedule, anchor: Block, layout: AnchorLayout) -> _Tiled
     spatial, reduction = kernel.loops(anchor)
     channel_outer, vector, lane = schedule.split(spatial[-1], [None, tile.vectors, tile.lanes])
     row_outer, row = schedule.split(spatial[layout.row_axis], [None, tile.rows])
+    steps = 1 if kernel.role(anchor) is Role.DOT_PRODUCT else 0
+    around = reduction[: len(reduction) - steps]
     rest = [(axis, loop) for axis, loop in enumerate(spatial[:-1]) if axis != layout.row_axis]
     return _TiledLoops(
         batch=[loop for axis, loop in rest if axis < layout.batch_axes],
@@ -83,7 +87,8 @@ def _tile(kernel: KernelSchedule, anchor: Block, layout: AnchorLayout) -> _Tiled
         channel_outer=channel_outer,
         vector=vector,
         lane=lane,
-        reduction=_merge_short_reduction(kernel, reduction),
+        reduction=_merge_short_reduction(kernel, around),
+        step=reduction[len(around) :],
     )
 
 
@@ -97,7 +102,7 @@ def _merge_short_reduction(kernel: KernelSchedule, reduction: list[Loop]) -> lis
 def _order(kernel: KernelSchedule, loops: _TiledLoops, *, stationary: bool) -> tuple[list[Loop], Loop | None]:
     """Order the loops; gives those around a tile, and the one inside which a piece of the input serves many tiles."""
     schedule = kernel.schedule
-    inner = [*loops.reduction, loops.row, loops.vector, loops.lane]
+    inner = [*loops.reduction, loops.row, loops.vector, loops.lane, *loops.step]
     if stationary or not loops.others:
         shared_loops, tile_loops = [*loops.batch, loops.channel_outer], [*loops.others, loops.row_outer]
         schedule.reorder(*shared_loops, *tile_loops, *inner)
@@ -119,8 +124,11 @@ def _place_input_stage(kernel: KernelSchedule, stage: Block, shared: Loop | None
 def _finish_tile(kernel: KernelSchedule, anchor: Block, loops: _TiledLoops) -> None:
     for loop in (loops.row, loops.vector):
         kernel.unroll(loop)
-    kernel.vectorise(loops.lane)
     start = kernel.schedule.decompose_reduction(anchor, loops.reduction[0])
+    if loops.step:
+        kernel.schedule.tensorize(loops.lane, intrinsic_of(kernel.schedule.get(anchor).annotations))
+    else:
+        kernel.vectorise(loops.lane)
     row, vector, lane = list(kernel.schedule.get_loops(start))[-3:]
     kernel.vectorise(lane)
     kernel.unroll(vector)

@@ -64,7 +64,7 @@ def _first_line(error: Exception) -> str:
 def _anchor(kernel: KernelSchedule) -> tuple[Block, Role] | None:
     for block in kernel.blocks():
         role = kernel.role(block)
-        if role in (Role.DENSE, Role.WINDOWED):
+        if role in (Role.DENSE, Role.DOT_PRODUCT, Role.WINDOWED):
             return block, role
     return None
 
@@ -75,7 +75,7 @@ def _apply_template(kernel: KernelSchedule) -> None:
         schedule_without_anchor(kernel)
         return
     block, role = found
-    if role is Role.DENSE:
+    if role in (Role.DENSE, Role.DOT_PRODUCT):
         schedule_dense(kernel, block)
     else:
         layout = AnchorLayout.of(kernel.schedule.get(block).annotations)
