@@ -19,20 +19,20 @@ def infer_shapes(model: ir.Model) -> None:
     it is taken from the initial value, and kept if the body then yields the same shape again: by induction it never
     changes. The outputs of the Loop follow, collected ones if the number of iterations is constant.
     """
-    infer_shapes_once(model)
+    infer_shapes_once(model, strict=False)
     refuted: set[ir.Value] = set()
     while True:
         assumed = _assume_loop_invariants(model, refuted)
         if not _shape_loop_outputs(model) and not assumed:
             return
-        infer_shapes_once(model)
+        infer_shapes_once(model, strict=False)
         wrong = [value for value, result in assumed if static_shape(result) != static_shape(value)]
         for value in wrong:
             value.shape = None
         if wrong:
             refuted.update(wrong)
             clear_shapes(model)
-            infer_shapes_once(model)
+            infer_shapes_once(model, strict=False)
 
 
 def infer_computed_shapes(model: ir.Model) -> None:

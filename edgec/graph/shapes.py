@@ -61,11 +61,16 @@ def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
     return extents if len(extents) == len(value.shape) else None
 
 
-def infer_shapes(model: ir.Model) -> None:
+def infer_shapes(model: ir.Model, *, strict: bool = True) -> None:
     """Fill in types and shapes of all values, in place, with ONNX's own inference.
 
     Shapes that the file records for inner values and outputs are kept where they agree with what follows from the
     inputs. Where they contradict it they are forgotten, as ONNX Runtime does, since they have no bearing on results.
+
+    Args:
+        model: any model.
+        strict: whether to refuse what contradicts the standard. A pass in the middle of a rewrite is lenient: it may
+            hold nodes that a later step spells for the model's opset.
 
     Raises:
         EdgecError: EC0207 where an operator cannot take the types or shapes that it is given.
@@ -73,10 +78,10 @@ def infer_shapes(model: ir.Model) -> None:
     with quiet_onnx_ir():
         light = _light_proto(model)
     try:
-        inferred = _inferred(light)
+        inferred = _inferred(light, strict)
     except EdgecError:
         _forget_recorded_shapes(light.graph)
-        inferred = _inferred(light)
+        inferred = _inferred(light, strict)
         for graph in model.graphs():
             for node in graph:
                 for output in node.outputs:
@@ -86,12 +91,12 @@ def infer_shapes(model: ir.Model) -> None:
         _take_over(graph, filled)
 
 
-def _inferred(light: onnx.ModelProto) -> onnx.ModelProto:
+def _inferred(light: onnx.ModelProto, strict: bool) -> onnx.ModelProto:
     from onnx.shape_inference import InferenceError
     from onnx.shape_inference import infer_shapes as infer
 
     try:
-        return infer(light, check_type=True, strict_mode=True, data_prop=True)
+        return infer(light, check_type=strict, strict_mode=strict, data_prop=True)
     except (InferenceError, RuntimeError, ValueError) as error:
         if _fault_of_onnx(str(error)):
             return infer(light, check_type=False, strict_mode=False, data_prop=True)
