@@ -15,12 +15,14 @@ class Role(StrEnum):
     """The part that a TE stage plays in a kernel.
 
     DENSE: sums over input channels; weights are packed in blocks of output channels.
+    DOT_PRODUCT: the same with integers; the innermost loop of the sum is what one instruction adds up.
     WINDOWED: sums within a channel (depthwise convolution).
     PADDING: copy of the input with a border, or otherwise arranged, that the anchor reads.
     PACKING: weights that are computed at run time, arranged in blocks of output channels.
     """
 
     DENSE = "dense"
+    DOT_PRODUCT = "dot_product"
     WINDOWED = "windowed"
     PADDING = "padding"
     PACKING = "packing"
@@ -71,3 +73,13 @@ def role_of(annotations: Mapping[str, object]) -> Role | None:
     """The role that a block's annotations declare, if any."""
     declared = annotations.get(_PREFIX + "role")
     return None if declared is None else Role(str(declared))
+
+
+def intrinsic_attribute(name: str) -> dict[str, str | int]:
+    """The attribute of a dot product that names the tensor intrinsic to compute it with."""
+    return {_PREFIX + "intrinsic": name}
+
+
+def intrinsic_of(annotations: Mapping[str, object]) -> str:
+    """The tensor intrinsic that a dot product's annotations name."""
+    return str(annotations[_PREFIX + "intrinsic"])

@@ -124,11 +124,12 @@ def _place_input_stage(kernel: KernelSchedule, stage: Block, shared: Loop | None
 def _finish_tile(kernel: KernelSchedule, anchor: Block, loops: _TiledLoops) -> None:
     for loop in (loops.row, loops.vector):
         kernel.unroll(loop)
+    if not loops.step:
+        # Before the initialisation is split off: afterwards the block is no reduction to TVM any more.
+        kernel.vectorise(loops.lane)
     start = kernel.schedule.decompose_reduction(anchor, loops.reduction[0])
     if loops.step:
         kernel.schedule.tensorize(loops.lane, intrinsic_of(kernel.schedule.get(anchor).annotations))
-    else:
-        kernel.vectorise(loops.lane)
     row, vector, lane = list(kernel.schedule.get_loops(start))[-3:]
     kernel.vectorise(lane)
     kernel.unroll(vector)
