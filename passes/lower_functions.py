@@ -23,28 +23,9 @@ _DOMAIN = "edgec.expanded"
 _SELDOM_LOWERED = (
     "AffineGrid",
     "Attention",
-    "BlackmanWindow",
-    "CastLike",
-    "Celu",
-    "CenterCropPad",
-    "GroupNormalization",
-    "HammingWindow",
-    "HannWindow",
-    "MeanVarianceNormalization",
-    "Mish",
     "NegativeLogLikelihoodLoss",
-    "RMSNormalization",
-    "Range",
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceSumSquare",
     "RotaryEmbedding",
-    "Selu",
-    "Shrink",
     "SoftmaxCrossEntropyLoss",
-    "ThresholdedRelu",
 )
 
 
