@@ -50,7 +50,8 @@ def split_row_reduction(kernel: KernelSchedule, block: Block) -> None:
     """
     spatial, reduction = kernel.loops(block)
     lanes = kernel.written_lanes(block)
-    if not _is_splittable(kernel, block) or lanes == 1:
+    # TVM's rfactor fails on its own account where the result is a single element without an axis.
+    if not _is_splittable(kernel, block) or lanes == 1 or not spatial:
         return
     last = reduction[-1]
     if len(reduction) > 1 and kernel.extent(last) < _SHORT_ROW * lanes:
