@@ -1,0 +1,136 @@
+"""What a network costs once some of its channels are gone: multiply-accumulates, and time on a target."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.core.target import Target
+from edgec.graph.channels import ChannelMap
+from edgec.graph.channels_trace import Contraction, Role
+from edgec.graph.cost import model_size
+from edgec.graph.macs import UnknownCostError, macs_of
+from edgec.graph.shapes import static_shape
+
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class KernelRate:
+    """How fast one core of a target computes.
+
+    Attributes:
+        lanes: fp32 numbers in a vector register: output channels are computed in multiples of it.
+        macs_per_second: multiply-accumulates, all lanes in use.
+        bytes_per_second: of activations and weights.
+        basis: what the numbers rest on.
+    """
+
+    lanes: int
+    macs_per_second: float
+    bytes_per_second: float
+    basis: str
+
+    @classmethod
+    def of(cls, target: Target | None) -> KernelRate:
+        """From the datasheet: the fitted coefficients where there are some, else its peaks; without a target, 1:1."""
+        if target is None:
+            return cls(1, 1e9, 1e9, "no target: one byte counts as one multiply-accumulate")
+        core, fitted = target.core, target.prediction
+        peak = core.clock_mhz.value * 1e6 * core.fma_per_cycle.value
+        lanes = max(1, int(core.vector_bits.value) // 32)
+        if fitted is None:
+            basis = f"peak and bandwidth of the datasheet of {target.name}"
+            return cls(lanes, peak, target.memory.bandwidth_gbps.value * 1e9, basis)
+        bandwidth = fitted.effective_bandwidth_gbps.value * 1e9
+        basis = f"the latency model of {target.name}"
+        return cls(lanes, peak * fitted.compute_efficiency.value, bandwidth, basis)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """One contraction: its cost, and the classes that the cost is proportional to."""
+
+    macs: int
+    factors: tuple[np.ndarray, ...]
+    outputs: np.ndarray | None
+    moved: tuple[tuple[int, tuple[np.ndarray, ...]], ...]
+
+
+class PrunedCost:
+    """The cost of a model as a function of the classes that are kept.
+
+    Only nodes that multiply and accumulate are timed: the work of the others is fused into them or proportional to it.
+    The time of a layer is that of its multiply-accumulates, the output channels rounded up to full vectors, plus that
+    of its activations and weights: the terms add up, as in the latency model of the report.
+
+    Args:
+        model: the model that was traced.
+        channels: its channels.
+        rate: of the target.
+    """
+
+    def __init__(self, model: ir.Model, channels: ChannelMap, rate: KernelRate) -> None:
+        self._rate = rate
+        self._layers = [_layer(channels, contraction) for contraction in channels.contractions]
+        self.total_macs = model_size(model).macs
+        self._untouched = self.total_macs - sum(layer.macs for layer in self._layers)
+        touching: dict[int, list[int]] = {}
+        for number, layer in enumerate(self._layers):
+            vectors = [*layer.factors, *(v for _, vectors in layer.moved for v in vectors)]
+            for member in np.unique(np.concatenate(vectors)):
+                touching.setdefault(int(member), []).append(number)
+        self._touching = touching
+
+    def macs(self, kept: np.ndarray) -> int:
+        """Multiply-accumulates; `kept` says for each class whether it stays, (classes,), bool."""
+        return self._untouched + sum(self._layer_macs(layer, kept) for layer in self._layers)
+
+    def seconds(self, kept: np.ndarray, layers: list[int] | None = None) -> float:
+        """Time of all layers on one core, or of the given ones."""
+        chosen = self._layers if layers is None else [self._layers[number] for number in layers]
+        return sum(self._layer_seconds(layer, kept) for layer in chosen)
+
+    def layers_of(self, classes: np.ndarray) -> list[int]:
+        """Numbers of the layers whose cost depends on one of the classes, ascending."""
+        return sorted({number for member in classes for number in self._touching.get(int(member), ())})
+
+    def _layer_macs(self, layer: _Layer, kept: np.ndarray) -> int:
+        return round(layer.macs * math.prod(_share(vector, kept) for vector in layer.factors))
+
+    def _layer_seconds(self, layer: _Layer, kept: np.ndarray) -> float:
+        macs = float(self._layer_macs(layer, kept))
+        if layer.outputs is not None:
+            left = int(kept[layer.outputs].sum())
+            macs *= -(-left // self._rate.lanes) * self._rate.lanes / max(left, 1)
+        moved = sum(size * math.prod(_share(vector, kept) for vector in vectors) for size, vectors in layer.moved)
+        return macs / self._rate.macs_per_second + moved / self._rate.bytes_per_second
+
+
+def _share(vector: np.ndarray, kept: np.ndarray) -> float:
+    return float(np.count_nonzero(kept[vector])) / vector.size
+
+
+def _layer(channels: ChannelMap, contraction: Contraction) -> _Layer:
+    node, classes = contraction.node, channels.classes
+    try:
+        macs = macs_of(node)
+    except UnknownCostError:
+        macs = 0
+    moved: list[tuple[int, tuple[np.ndarray, ...]]] = []
+    for value in (*node.inputs, *node.outputs):
+        if value is None:
+            continue
+        if value in channels.values:
+            size = _FLOAT_BYTES * math.prod(static_shape(value) or ())
+            moved.append((size, (classes.of(channels.values[value].ravel()),)))
+        else:
+            axes = [a for a in channels.constant_axes if a.node is node and node.inputs[a.input] is value]
+            tensor = ir.convenience.get_const_tensor(value)
+            moved.append((0 if tensor is None else tensor.nbytes, tuple(classes.of(a.channels) for a in axes)))
+    made = [a for a in channels.constant_axes if a.node is node and a.role is Role.PRODUCES]
+    outputs = classes.of(channels.values[node.outputs[0]].ravel()) if made else None
+    return _Layer(macs, tuple(classes.of(f) for f in contraction.factors), outputs, tuple(moved))

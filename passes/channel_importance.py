@@ -1,0 +1,78 @@
+"""How much a channel matters, judged by the weights that make it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+
+from edgec.graph.channels import ChannelMap
+from edgec.graph.channels_trace import Role
+from edgec.passes.graph_edit import constant
+
+
+class Criterion(StrEnum):
+    """What the importance of a filter is.
+
+    L1 and L2: the norm of its weights (Li et al., Pruning Filters for Efficient ConvNets, 2017).
+    LAMP: its squared norm over the sum of those that are no smaller (Lee et al., Layer-adaptive Sparsity for the
+    Magnitude-based Pruning, 2021, applied to filters).
+    GEOMETRIC_MEDIAN: the sum of its distances to the other filters: one close to the centre can be replaced by others
+    (He et al., Filter Pruning via Geometric Median, 2019).
+    RANDOM: a random number, for comparison.
+    """
+
+    L1 = "l1"
+    L2 = "l2"
+    LAMP = "lamp"
+    GEOMETRIC_MEDIAN = "geometric-median"
+    RANDOM = "random"
+
+
+def class_importance(channels: ChannelMap, criterion: Criterion, seed: int) -> np.ndarray:
+    """The importance of every class of channels, (classes,), float64, infinite where a class must stay.
+
+    Every layer scores its filters, relative to the mean of the layer; a class takes the mean over the filters that make
+    it, so that a layer counts no more for having larger weights.
+    """
+    generator = np.random.default_rng(seed)
+    total = np.zeros(channels.classes.count)
+    filters = np.zeros(channels.classes.count)
+    for axis in channels.constant_axes:
+        weights = constant(axis.node.inputs[axis.input])
+        if axis.role is not Role.PRODUCES or weights is None:
+            continue
+        scores = _scores(np.moveaxis(weights, axis.axis, 0).reshape(weights.shape[axis.axis], -1), criterion, generator)
+        members = channels.classes.of(axis.channels)
+        np.add.at(total, members, scores)
+        np.add.at(filters, members, 1.0)
+    importance = total / np.maximum(filters, 1.0)
+    importance[list(channels.reasons)] = np.inf
+    return importance
+
+
+def _scores(filters: np.ndarray, criterion: Criterion, generator: np.random.Generator) -> np.ndarray:
+    """The score of each row, (filters,), float64, with a mean of 1 except for LAMP."""
+    if criterion is Criterion.RANDOM:
+        return generator.uniform(0.5, 1.5, len(filters))
+    rows = filters.astype(np.float32, copy=False)
+    if criterion is Criterion.L1:
+        scores = np.abs(rows).sum(axis=1, dtype=np.float64)
+    elif criterion is Criterion.L2:
+        scores = np.sqrt(np.einsum("ij,ij->i", rows, rows).astype(np.float64))
+    elif criterion is Criterion.GEOMETRIC_MEDIAN:
+        squares = np.einsum("ij,ij->i", rows, rows)
+        distances = squares[:, None] + squares[None, :] - 2 * (rows @ rows.T)
+        scores = np.sqrt(np.maximum(distances, 0)).sum(axis=1, dtype=np.float64)
+    else:
+        return _lamp(np.einsum("ij,ij->i", rows, rows).astype(np.float64))
+    mean = scores.mean()
+    return np.asarray(scores / mean if mean > 0 else scores)
+
+
+def _lamp(squares: np.ndarray) -> np.ndarray:
+    order = np.argsort(squares, kind="stable")
+    remaining = np.cumsum(squares[order][::-1])[::-1]
+    scores = np.empty_like(squares)
+    scores[order] = squares[order] / np.where(remaining > 0, remaining, 1.0)
+    return scores
