@@ -59,9 +59,8 @@ _LIBRARIES = (
 )
 _PROGRAMS = (
     _Wanted("qemu-aarch64", "verifying 64-bit Arm builds on this machine", _QEMU),
-    _Wanted("qemu-arm", "verifying 32-bit Arm builds on this machine", _QEMU),
+    _Wanted("qemu-arm", "verifying 32-bit Arm and Cortex-M builds on this machine", _QEMU),
     _Wanted("qemu-riscv64", "verifying RISC-V builds on this machine", _QEMU),
-    _Wanted("qemu-system-arm", "verifying bare-metal Cortex-M builds on this machine", "apt install qemu-system-arm"),
 )
 
 

@@ -192,8 +192,8 @@ def _check_known(inputs: Sequence[ir.Value], shapes: Mapping[str, tuple[int | No
     if details:
         raise EdgecError(
             DYNAMIC_DIMENSION,
-            "; ".join(details),
-            where=details[0],
+            f"{len(details)} dimension{'s' if len(details) > 1 else ''} of the inputs can be anything",
+            where="static-shapes",
             hint=f"add {' '.join(hints)} with numbers in place of the names in <>",
             details=tuple(details),
         )

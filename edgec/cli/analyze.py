@@ -51,7 +51,8 @@ def _show(analysis: Analysis) -> None:
         ("MACs", analysis.macs),
     ):
         unit = " bytes" if title in ("weights", "activations") else ""
-        terminal.write(f"{title:<16}{'unknown' if number is None else f'{number:,}{unit}'}")
+        bound = "at least " if title == "MACs" and analysis.unknown else ""
+        terminal.write(f"{title:<16}{'unknown' if number is None else f'{bound}{number:,}{unit}'}")
     if analysis.unknown:
         first = analysis.unknown[0]
         terminal.write(f"not counted     {len(analysis.unknown)} nodes whose shapes are open, see --json; the first:")

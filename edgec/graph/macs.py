@@ -46,7 +46,8 @@ def shape_of(value: ir.Value | None, what: str) -> Shape:
         raise UnknownCostError(f"the shape of `{value.name}` is unknown")
     shape = static_shape(value)
     if shape is None:
-        raise UnknownCostError(f"the shape of `{value.name}` is open: {value.shape}")
+        extents = ", ".join(str(e if isinstance(e, int) else e.value or "?") for e in value.shape)
+        raise UnknownCostError(f"the shape of `{value.name}` is open: [{extents}]")
     return shape
 
 
