@@ -30,6 +30,7 @@ class PlannedLayer(_Record):
         macs: multiply-accumulates per inference.
         bytes: bytes of weights and activations that the kernel reads and writes once each.
         calls: how often the kernel runs per inference (more than once inside a loop).
+        precision: element type that the anchor reads, and so computes with.
     """
 
     name: str
@@ -38,6 +39,7 @@ class PlannedLayer(_Record):
     macs: int
     bytes: int
     calls: int = 1
+    precision: str = "float32"
 
 
 class Fallback(_Record):

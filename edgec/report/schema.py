@@ -159,6 +159,7 @@ class Layer(_Section):
         latency_ms: milliseconds per inference, all calls together.
         energy_mj: millijoules per inference.
         share: its part of the total latency, 0 to 1; absent where a latency is unavailable.
+        precision: element type that it computes with (`float32`; `uint8` or `int8` where it sums integers).
     """
 
     name: str
@@ -170,6 +171,7 @@ class Layer(_Section):
     latency_ms: Metric
     energy_mj: Metric
     share: float | None = Field(default=None, ge=0)
+    precision: str = "float32"
 
 
 class Reconciliation(_Section):

@@ -17,6 +17,7 @@ from edgec.backends.tvm.lowering import lower_graph
 from edgec.backends.tvm.schedules.rules import schedule
 
 AVX512 = CoreDescription(16, 32, "none", 32 * 1024, 1024 * 1024)
+VNNI = CoreDescription(16, 32, "vnni", 32 * 1024, 1024 * 1024, multiplies_pairs=True)
 AVX2 = CoreDescription(8, 16, "none", 32 * 1024, 512 * 1024)
 NEON = CoreDescription(4, 32, "none", 32 * 1024, 512 * 1024)
 SCALAR = CoreDescription(1, 14, "none", 16 * 1024, 0)

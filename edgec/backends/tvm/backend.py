@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -13,6 +14,7 @@ from edgec.backends.tvm.code_generation import Kernel, groups_in_order, make_ker
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.driver import Program, write_driver
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup, fuse
+from edgec.backends.tvm.integer.recognition import form_integer_nodes
 from edgec.backends.tvm.kernel_graph import KernelGraph, Value
 from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
 from edgec.backends.tvm.machine_code import KernelSource, ObjectCode, compile_kernels
@@ -33,7 +35,7 @@ class TvmBackend(Backend):
 
     def unsupported(self, model: ir.Model, target: Target) -> tuple[Fallback, ...]:
         """Every node that cannot be lowered."""
-        return unsupported_nodes(model, CoreDescription.of(target))
+        return unsupported_nodes(form_integer_nodes(model).model, CoreDescription.of(target))
 
     def plan(self, model: ir.Model, target: Target, *, name: str, threads: int, progress: Progress) -> BuildPlan:
         """Lower the model, compile its kernels, and lay out its artefact.
@@ -42,10 +44,12 @@ class TvmBackend(Backend):
             EdgecError: EC0401 with every unsupported node in `details`.
         """
         progress.start("lower the graph")
-        graph = lower_graph(model, CoreDescription.of(target), name)
+        integers = form_integer_nodes(model)
+        graph = lower_graph(integers.model, CoreDescription.of(target), name)
         inputs = _specs(graph.main.parameters, tuple(str(value.name) for value in model_inputs(model)))
         outputs = _specs(graph.main.results, tuple(str(value.name) for value in model.graph.outputs))
-        return plan_graph(graph, inputs, outputs, target, threads=threads, progress=progress)
+        plan = plan_graph(graph, inputs, outputs, target, threads=threads, progress=progress)
+        return replace(plan, fallbacks=(*plan.fallbacks, *integers.floats))
 
 
 def plan_graph(
@@ -137,6 +141,7 @@ def _layer(group: KernelGroup, calls: int) -> PlannedLayer:
         macs=calls * sum(operation.macs for operation in group.operations),
         bytes=calls * sum(value.size_bytes for value in (*group.inputs, *group.outputs)),
         calls=calls,
+        precision=group.anchor.inputs[0].dtype if group.anchor.inputs else group.anchor.outputs[0].dtype,
     )
 
 

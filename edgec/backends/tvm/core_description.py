@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,8 @@ class CoreDescription:
         dot_product: instruction that multiplies int8 and adds into int32 lanes.
         l1_data_bytes: level 1 data cache.
         l2_bytes: level 2 cache; 0 if there is none.
+        multiplies_pairs: whether an instruction multiplies int16 and adds neighbouring products into int32 lanes, as
+            x86 does (pmaddwd).
     """
 
     float_lanes: int
@@ -25,6 +28,7 @@ class CoreDescription:
     dot_product: Literal["none", "sdot", "vnni"]
     l1_data_bytes: int
     l2_bytes: int
+    multiplies_pairs: bool = False
 
     @classmethod
     def of(cls, target: Target) -> CoreDescription:
@@ -36,4 +40,10 @@ class CoreDescription:
             dot_product=core.dot_product,
             l1_data_bytes=int(core.l1_data_kib.value * 1024),
             l2_bytes=int(core.l2_kib.value * 1024) if core.l2_kib else 0,
+            multiplies_pairs=_is_x86(target.compiler.triple),
         )
+
+
+def _is_x86(triple: str) -> bool:
+    machine = platform.machine() if triple == "native" else triple
+    return machine.lower().startswith(("x86_64", "amd64"))

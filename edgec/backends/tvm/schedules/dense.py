@@ -46,7 +46,7 @@ def schedule_dense(kernel: KernelSchedule, anchor: Block) -> None:
     loops = _tile(kernel, anchor, layout)
     outer, shared = _order(kernel, loops, stationary=stationary)
     kernel.schedule.reverse_compute_at(epilogue, outer[-1], preserve_unit_loops=True)
-    ragged_rows = kernel.extent(loops.row_outer) * layout.tile.rows != _row_extent(kernel, anchor, layout)
+    ragged_rows = kernel.extent(loops.row_outer) * layout.tile.rows != _row_extent(kernel, epilogue, layout)
     ragged_channels = vectorise_epilogue(kernel, epilogue, len(outer), layout.tile.lanes, channels)
     for block in packing:
         schedule_injective(kernel, block)
@@ -59,8 +59,8 @@ def schedule_dense(kernel: KernelSchedule, anchor: Block) -> None:
     _finish_tile(kernel, anchor, loops)
 
 
-def _row_extent(kernel: KernelSchedule, anchor: Block, layout: AnchorLayout) -> int:
-    return int(kernel.schedule.get(anchor).writes[0].source.ty.shape[layout.row_axis])
+def _row_extent(kernel: KernelSchedule, block: Block, layout: AnchorLayout) -> int:
+    return int(kernel.schedule.get(block).writes[0].source.ty.shape[layout.row_axis])
 
 
 def _weights_outlast_input(kernel: KernelSchedule, anchor: Block, layout: AnchorLayout) -> bool:

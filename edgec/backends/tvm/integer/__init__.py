@@ -1,0 +1,1 @@
+"""Integer arithmetic for quantized networks: recognising it in a graph, and the kernels that compute it."""
