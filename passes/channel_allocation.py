@@ -148,7 +148,11 @@ def _by_time(levels: tuple[Levels, ...], importance: np.ndarray, cost: PrunedCos
 
 
 def _worth(own: Levels, level: int, kept: np.ndarray, importance: np.ndarray, cost: PrunedCost) -> float:
-    """Seconds saved by the next level for the importance lost; 0 where there is no next level or nothing is saved."""
+    """Seconds saved by the next level for the loss; 0 where there is no next level or nothing is saved.
+
+    The loss of a layer that is left with a share s of its importance is 1/s, so that the second half of the channels
+    costs more than the first, whatever their number; layers that lose the same channels all count.
+    """
     if level + 1 >= len(own.keep):
         return 0.0
     going = own.ranked[own.keep[level + 1] : own.keep[level]]
@@ -156,7 +160,12 @@ def _worth(own: Levels, level: int, kept: np.ndarray, importance: np.ndarray, co
     after = kept.copy()
     after[going] = False
     saved = cost.seconds(kept, layers) - cost.seconds(after, layers)
-    return max(0.0, saved) / max(float(importance[going].sum()), 1e-12)
+    whole = importance[own.ranked]
+    # What must stay has no score; it counts as the average channel.
+    total = whole.sum() * (1 + own.group.staying / whole.size)
+    shares = [(total - whole[own.keep[n] :].sum()) / max(total, 1e-12) for n in (level, level + 1)]
+    lost = 1 / max(shares[1], 1e-6) - 1 / max(shares[0], 1e-6)
+    return float(max(0.0, saved) / max(lost * len(own.group.producers), 1e-12))
 
 
 def _kept(levels: tuple[Levels, ...], classes: int, chosen: list[int]) -> np.ndarray:

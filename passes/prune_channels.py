@@ -23,11 +23,12 @@ class PruneChannelsOptions(PassOptions):
         default=None,
         gt=0,
         le=1,
-        description="share of the multiply-accumulates to be left; 0.5 if `ratio` is not given",
+        description="share of the multiply-accumulates to be left; 0.5 if no goal is given",
     )
-    ratio: float | None = Field(
-        default=None, ge=0, lt=1, description="share of the removable channels to remove, instead of `target_macs`"
+    target_time: float | None = Field(
+        default=None, gt=0, le=1, description="share of the time predicted for the target to be left"
     )
+    ratio: float | None = Field(default=None, ge=0, lt=1, description="share of the removable channels to remove")
     criterion: Criterion = Field(default=Criterion.L2, description="what makes a channel important")
     allocation: Allocation = Field(
         default=Allocation.TARGET,
@@ -43,8 +44,8 @@ class PruneChannelsOptions(PassOptions):
 
     @model_validator(mode="after")
     def _one_goal(self) -> Self:
-        if self.target_macs is not None and self.ratio is not None:
-            raise ValueError("give target_macs or ratio, not both")
+        if sum(goal is not None for goal in (self.target_macs, self.target_time, self.ratio)) > 1:
+            raise ValueError("give one of target_macs, target_time and ratio")
         return self
 
 
@@ -77,7 +78,7 @@ class PruneChannels(Pass):
         importance = class_importance(channels, options.criterion, context.seed)
         round_to = options.round_to or rate.lanes
         levels = levels_of(channels, importance, round_to=round_to, keep_at_least=options.keep_at_least)
-        goal = _goal(options, levels, cost)
+        goal = _goal(options, levels, cost, np.ones(importance.size, bool))
         kept = allocate(options.allocation, levels, importance, cost, goal)
         skipped = _refused(channels, levels, kept, options, round_to)
         stats = _stats(channels, levels, kept, cost)
@@ -93,13 +94,15 @@ class PruneChannels(Pass):
         return PassResult(model, modified, stats, tuple(skipped), tuple(assumptions))
 
 
-def _goal(options: PruneChannelsOptions, levels: tuple[Levels, ...], cost: PrunedCost) -> Goal:
-    if options.ratio is None:
-        most = (options.target_macs or 0.5) * cost.total_macs
-        return lambda kept: cost.macs(kept) <= most
-    removable = sum(own.ranked.size for own in levels)
-    wanted = options.ratio * removable
-    return lambda kept: int(np.count_nonzero(~kept)) >= wanted
+def _goal(options: PruneChannelsOptions, levels: tuple[Levels, ...], cost: PrunedCost, everything: np.ndarray) -> Goal:
+    if options.ratio is not None:
+        wanted = options.ratio * sum(own.ranked.size for own in levels)
+        return lambda kept: int(np.count_nonzero(~kept)) >= wanted
+    if options.target_time is not None:
+        longest = options.target_time * cost.seconds(everything)
+        return lambda kept: cost.seconds(kept) <= longest
+    most = (options.target_macs or 0.5) * cost.total_macs
+    return lambda kept: cost.macs(kept) <= most
 
 
 def _stats(
