@@ -1,43 +1,92 @@
 """Inference engines behind one interface, each in a process of its own: load a network, then time runs on demand.
 
-Usage (as a worker): python benchmarks/engines.py ENGINE MODEL.onnx THREADS
-It prints one JSON line when ready (`{"memory_bytes": …, "outputs": [path]}`), then reads a number a line from standard
-input and answers with the seconds of as many runs. All engines compute in fp32 on the same seeded input.
+Usage (as a worker): python benchmarks/engines.py ENGINE MODEL.onnx THREADS [INPUT=1,3,48,192 …]
+It prints one JSON line when ready (`{"memory_bytes": …, "outputs": path, …}`), then reads a number a line from standard
+input and answers with the seconds of as many runs. All engines compute in fp32 on the same seeded inputs.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.generic]
+Inputs = dict[str, Array]
 Run = Callable[[], list[Array]]
+_CONVERT_TO_MNN = "import sys, _tools; _tools.mnnconvert(sys.argv)"
+"""MNN's own command does the same, but then installs a package with pip and sends what was converted to its makers."""
 
 
-def seeded_inputs(model: Path) -> dict[str, Array]:
-    """Standard normal inputs; unknown extents are 1."""
+class UnavailableError(Exception):
+    """An engine cannot run a network here; the message says why."""
+
+
+def parse_shapes(given: list[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes by input, from `x=1,3,48,192`."""
+    named = (text.partition("=") for text in given)
+    return {name: tuple(int(extent) for extent in extents.split(",")) for name, _, extents in named}
+
+
+def seeded_inputs(model: Path, shapes: Mapping[str, tuple[int, ...]]) -> Inputs:
+    """Standard normal inputs, whole numbers below 2 where the type is integral; extents that nobody gives are 1."""
     generator = np.random.default_rng(0)
     graph = onnx.load(model, load_external_data=False).graph
     constants = {tensor.name for tensor in graph.initializer}
-    shapes = {
-        value.name: [max(1, extent.dim_value) for extent in value.type.tensor_type.shape.dim]
-        for value in graph.input
-        if value.name not in constants
-    }
-    return {name: generator.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+    inputs: Inputs = {}
+    for value in graph.input:
+        if value.name in constants:
+            continue
+        tensor = value.type.tensor_type
+        shape = shapes.get(value.name) or tuple(max(1, extent.dim_value) for extent in tensor.shape.dim)
+        element = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        if np.issubdtype(element, np.floating):
+            inputs[value.name] = generator.standard_normal(shape, dtype=np.float32).astype(element)
+        else:
+            inputs[value.name] = generator.integers(0, 2, shape).astype(element)
+    return inputs
 
 
-def onnxruntime(model: Path, threads: int, inputs: dict[str, Array]) -> Run:
+def output_names(model: Path) -> list[str]:
+    """The network's outputs in order."""
+    return [value.name for value in onnx.load(model, load_external_data=False).graph.output]
+
+
+def convert(command: list[str | Path], folder: Path) -> None:
+    """Run a converter in a folder of its own.
+
+    Raises:
+        UnavailableError: it failed; with the last line that it printed.
+    """
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode != 0:
+        printed = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        told = [line for line in printed if "error" in line.lower()] or printed[-1:] or ["it printed nothing"]
+        raise UnavailableError(f"{Path(command[0]).name} ended with {done.returncode}: {told[0].strip()[:200]}")
+
+
+def script(name: str) -> Path:
+    """A command that was installed beside this Python, or else is on PATH."""
+    beside = Path(sys.executable).with_name(name)
+    found = beside if beside.is_file() else shutil.which(name)
+    if found is None:
+        raise UnavailableError(f"{name} is not installed")
+    return Path(found)
+
+
+def onnxruntime(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
     import onnxruntime as runtime
 
     options = runtime.SessionOptions()
@@ -46,7 +95,7 @@ def onnxruntime(model: Path, threads: int, inputs: dict[str, Array]) -> Run:
     return lambda: session.run(None, inputs)
 
 
-def openvino(model: Path, threads: int, inputs: dict[str, Array]) -> Run:
+def openvino(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
     import openvino as ov
 
     network = ov.Core().read_model(model)
@@ -62,47 +111,56 @@ def openvino(model: Path, threads: int, inputs: dict[str, Array]) -> Run:
     return run
 
 
-def iree(model: Path, threads: int, inputs: dict[str, Array]) -> Run:
+def iree(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
     from iree import runtime
 
-    scripts = Path(sys.executable).parent
-    folder = Path(tempfile.mkdtemp(prefix="iree-"))
     source, module = folder / "model.mlir", folder / "model.vmfb"
-    convert = [scripts / "iree-import-onnx", model, "--opset-version", "18", "-o", source]
-    subprocess.run(convert, check=True, capture_output=True)
+    with ProcessPoolExecutor(1) as other:  # What it allocates is not to count as the engine's.
+        fixed = other.submit(fix_shapes, model, inputs, folder).result()
+    convert([script("iree-import-onnx"), fixed, "--opset-version", "18", "-o", source], folder)
     backend = ["--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu"]
     tuned = ["--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3"]
-    subprocess.run([scripts / "iree-compile", source, *backend, *tuned, "-o", module], check=True, capture_output=True)
+    convert([script("iree-compile"), source, *backend, *tuned, "-o", module], folder)
     if threads > 1:
         runtime.flags.parse_flags(f"--task_topology_max_group_count={threads}")
     loaded = runtime.load_vm_flatbuffer_file(str(module), driver="local-sync" if threads == 1 else "local-task")
-    function = loaded[
-        next(name for name in loaded.vm_module.function_names if not name.startswith("__") and "$" not in name)
-    ]
-    device_inputs = list(inputs.values())
+    # `NAME$async` takes fences, `NAME` waits; `__init` is the module's own.
+    asynchronous = next(name for name in loaded.vm_module.function_names if name.endswith("$async"))
+    function = loaded[asynchronous.removesuffix("$async")]
+    given = list(inputs.values())
 
     def run() -> list[Array]:
-        result = function(*device_inputs)
+        result = function(*given)
         return [np.asarray(each) for each in (result if isinstance(result, (tuple, list)) else [result])]
 
     return run
 
 
-def ncnn(model: Path, threads: int, inputs: dict[str, Array]) -> Run:
+def fix_shapes(model: Path, inputs: Inputs, folder: Path) -> Path:
+    """The network with the shapes of its inputs spelled out; a compiler makes better code of it."""
+    network = onnx.load(model)
+    for value in network.graph.input:
+        if value.name in inputs:
+            for extent, length in zip(value.type.tensor_type.shape.dim, inputs[value.name].shape, strict=True):
+                extent.dim_value = length
+    del network.graph.value_info[:]
+    onnx.save(onnx.shape_inference.infer_shapes(network), folder / "fixed.onnx")
+    return folder / "fixed.onnx"
+
+
+def ncnn(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
     import ncnn as engine
 
-    folder = Path(tempfile.mkdtemp(prefix="ncnn-"))
     shapes = ",".join("[" + ",".join(map(str, array.shape)) + "]" for array in inputs.values())
-    files = [f"ncnnparam={folder / 'model.param'}", f"ncnnbin={folder / 'model.bin'}"]
-    others = [f"{kind}={folder / kind}" for kind in ("pnnxparam", "pnnxbin", "pnnxpy", "pnnxonnx", "ncnnpy")]
-    pnnx = [Path(sys.executable).parent / "pnnx", model, f"inputshape={shapes}", "fp16=0", *files, *others]
-    subprocess.run(pnnx, check=True, capture_output=True, cwd=folder)
+    # pnnx leaves files beside the network that it reads.
+    shutil.copy(model, folder / "model.onnx")
+    convert([script("pnnx"), folder / "model.onnx", f"inputshape={shapes}", "fp16=0"], folder)
     network = engine.Net()
     network.opt.num_threads = threads
     for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
         setattr(network.opt, option, False)
-    network.load_param(str(folder / "model.param"))
-    network.load_model(str(folder / "model.bin"))
+    network.load_param(str(folder / "model.ncnn.param"))
+    network.load_model(str(folder / "model.ncnn.bin"))
     arrays = [engine.Mat(array[0]) for array in inputs.values()]
     names = network.output_names()
 
@@ -115,28 +173,87 @@ def ncnn(model: Path, threads: int, inputs: dict[str, Array]) -> Run:
     return run
 
 
-def edgec(model: Path, threads: int, inputs: dict[str, Array]) -> Run:
-    folder = Path(tempfile.mkdtemp(prefix="edgec-"))
-    command = [Path(sys.executable).with_name("edgec"), "build", model, "--target", "host", "--threads", str(threads)]
-    subprocess.run([*command, "--out", folder / "artefact"], check=True, capture_output=True)
-    interface = json.loads((folder / "artefact/manifest.json").read_text())["interface"]
+def mnn(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
+    import MNN
+
+    converted = folder / "model.mnn"
+    options = ["-f", "ONNX", "--modelFile", model, "--MNNModel", converted, "--bizCode", "benchmark"]
+    convert([sys.executable, "-c", _CONVERT_TO_MNN, *options], folder)
+    if not converted.is_file():
+        raise UnavailableError("mnnconvert wrote no model")
+    interpreter = MNN.Interpreter(str(converted))
+    session = interpreter.createSession({"numThread": threads, "precision": "high", "backend": "CPU"})
+    targets = interpreter.getSessionInputAll(session)
+    for name, array in inputs.items():
+        interpreter.resizeTensor(targets[name], array.shape)
+    interpreter.resizeSession(session)
+    caffe = MNN.Tensor_DimensionType_Caffe
+    kinds = {"float32": MNN.Halide_Type_Float, "int32": MNN.Halide_Type_Int}
+    sources = {name: MNN.Tensor(array.shape, kinds[str(array.dtype)], array, caffe) for name, array in inputs.items()}
+    names = output_names(model)
+    outputs = interpreter.getSessionOutputAll(session)
+
+    def run() -> list[Array]:
+        for name, source in sources.items():
+            targets[name].copyFrom(source)
+        interpreter.runSession(session)
+        return [outputs[name].getNumpyData() for name in names]
+
+    return run
+
+
+def litert(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
+    from ai_edge_litert.interpreter import Interpreter
+
+    # onnx2tf 2 writes LiteRT's format without TensorFlow; it needs a Python of 3.12 or later, any on PATH will do.
+    shapes = [f"{name}:{','.join(map(str, array.shape))}" for name, array in inputs.items()]
+    convert([script("onnx2tf"), "-i", model, "-o", folder / "tflite", "-ois", *shapes, "-kat", *inputs], folder)
+    interpreter = Interpreter(str(next((folder / "tflite").glob("*float32.tflite"))), num_threads=threads)
+    interpreter.allocate_tensors()
+    places = interpreter.get_input_details()
+    for place, array in zip(places, inputs.values(), strict=True):
+        if tuple(place["shape"]) != array.shape:
+            raise UnavailableError(f"the converted input has the shape {tuple(place['shape'])}")
+    results = [place["index"] for place in interpreter.get_output_details()]
+
+    def run() -> list[Array]:
+        for place, array in zip(places, inputs.values(), strict=True):
+            interpreter.set_tensor(place["index"], array)
+        interpreter.invoke()
+        return [interpreter.get_tensor(index) for index in results]
+
+    return run
+
+
+def edgec(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
+    shapes = [f"--shape={name}={','.join(map(str, array.shape))}" for name, array in inputs.items()]
+    artefact = folder / "artefact"
+    command = [script("edgec"), "build", model, "--target", "host", "--quiet", "--threads", str(threads)]
+    convert([*command, *shapes, "--out", artefact], folder)
+    interface = json.loads((artefact / "manifest.json").read_text(encoding="utf-8"))["interface"]
     symbol = interface["symbol"]
-    library = ctypes.CDLL(str(folder / f"artefact/lib/lib{symbol}.so"))
+    library = ctypes.CDLL(str(artefact / f"lib/lib{symbol}.so"))
     size = getattr(library, f"{symbol}_workspace_bytes")
     size.restype = ctypes.c_size_t
     workspace = aligned(size())
-    sources = [aligned(array.nbytes).view(array.dtype).reshape(array.shape) for array in inputs.values()]
-    for source, array in zip(sources, inputs.values(), strict=True):
-        source[...] = array
-    results = [aligned(4 * int(np.prod(o["shape"]))).view(np.float32).reshape(o["shape"]) for o in interface["outputs"]]
-    pointers = ctypes.c_void_p * max(len(sources), len(results))
-    given = pointers(*(array.ctypes.data for array in sources))
-    taken = pointers(*(array.ctypes.data for array in results))
+    sources = []
+    for array in inputs.values():
+        sources.append(aligned(array.nbytes).view(array.dtype).reshape(array.shape))
+        sources[-1][...] = array
+    types = [np.dtype(output["dtype"]) for output in interface["outputs"]]
+    extents = [tuple(output["shape"]) for output in interface["outputs"]]
+    results = [
+        aligned(kind.itemsize * int(np.prod(shape))).view(kind).reshape(shape)
+        for kind, shape in zip(types, extents, strict=True)
+    ]
+    given = (ctypes.c_void_p * len(sources))(*(array.ctypes.data for array in sources))
+    taken = (ctypes.c_void_p * len(results))(*(array.ctypes.data for array in results))
     function = getattr(library, f"{symbol}_run")
+    alive = (workspace, sources)
 
     def run() -> list[Array]:
-        # The array of pointers does not keep the inputs alive; naming them here does.
-        status = function(ctypes.c_void_p(workspace.ctypes.data), given, taken) if sources else 0
+        # The arrays of pointers do not keep what they point to alive.
+        status = function(ctypes.c_void_p(alive[0].ctypes.data), given, taken)
         if status:
             raise RuntimeError(f"the artefact returned {status}")
         return results
@@ -151,33 +268,46 @@ def aligned(size_bytes: int) -> NDArray[np.uint8]:
     return buffer[start : start + size_bytes]
 
 
-ENGINES: dict[str, Callable[[Path, int, dict[str, Array]], Run]] = {
-    engine.__name__: engine for engine in (edgec, onnxruntime, openvino, iree, ncnn)
+ENGINES: dict[str, Callable[[Path, int, Inputs, Path], Run]] = {
+    engine.__name__: engine for engine in (edgec, onnxruntime, openvino, iree, ncnn, mnn, litert)
 }
+
+
+def planned_bytes(folder: Path) -> dict[str, int] | None:
+    """Weights, arena and code of our artefact, as its report states them; None for other engines."""
+    report = folder / "artefact/report.json"
+    return json.loads(report.read_text(encoding="utf-8"))["memory"] if report.is_file() else None
 
 
 def resident_bytes() -> int:
     """Resident memory of this process."""
     fields = Path("/proc/self/statm").read_text().split()
-    return int(fields[1]) * 4096
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:
-    name, model, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    inputs = seeded_inputs(model)
-    before = resident_bytes()
-    run = ENGINES[name](model, threads, inputs)
-    outputs = [np.array(output) for output in run()]
-    place = Path(tempfile.mkdtemp(prefix="outputs-")) / f"{name}.npz"
-    np.savez(place, *outputs)
-    print(json.dumps({"memory_bytes": resident_bytes() - before, "outputs": str(place)}), flush=True)
-    for line in sys.stdin:
-        seconds = []
-        for _ in range(int(line)):
-            started = time.perf_counter()
-            run()
-            seconds.append(time.perf_counter() - started)
-        print(json.dumps(seconds), flush=True)
+    name, model, threads = sys.argv[1], Path(sys.argv[2]).resolve(), int(sys.argv[3])
+    inputs = seeded_inputs(model, parse_shapes(sys.argv[4:]))
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as scratch:
+        folder = Path(scratch)
+        before = resident_bytes()
+        try:
+            run = ENGINES[name](model, threads, inputs, folder)
+            outputs = [np.array(output) for output in run()]
+        except (UnavailableError, ImportError) as reason:
+            print(json.dumps({"unavailable": str(reason)}), flush=True)
+            return
+        grown = resident_bytes() - before
+        np.savez(folder / "outputs.npz", *outputs)
+        ready = {"memory_bytes": grown, "planned": planned_bytes(folder), "outputs": str(folder / "outputs.npz")}
+        print(json.dumps(ready), flush=True)
+        for line in sys.stdin:
+            seconds = []
+            for _ in range(int(line)):
+                started = time.perf_counter()
+                run()
+                seconds.append(time.perf_counter() - started)
+            print(json.dumps(seconds), flush=True)
 
 
 if __name__ == "__main__":
