@@ -18,6 +18,7 @@ from edgec.passes.graph_edit import (
     remove_unused,
     replace_value,
 )
+from edgec.passes.remove_dead_code import remove_dead_code
 from edgec.passes.weighted_node import WeightedNode, WeightsNotFoldableError
 
 
@@ -69,6 +70,9 @@ class FoldBatchNorm(Pass):
                 skipped.append(Skip(str(node.name), f"{reason}; made a Mul and an Add instead"))
                 _spell_out(node, affine, names)
                 stats["to Mul and Add"] += 1
+        if any(stats.values()):
+            # The weights before folding have no reader any more; left in, they would count as the model's size.
+            remove_dead_code(model)
         return PassResult(model, modified=any(stats.values()), stats=stats, skipped=tuple(skipped))
 
 

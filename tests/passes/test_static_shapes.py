@@ -58,7 +58,7 @@ def test_error_lists_every_open_dimension_with_a_line_to_give() -> None:
     error = refusal({"image": ("N", 3, "height", "width"), "tokens": (1, "length")})
     assert error.code.code == "EC0310"
     assert len(error.details) == 3
-    assert all(name in error.what for name in ("height", "width", "length", "axis 2", "axis 3", "tokens"))
+    assert all(name in " ".join(error.details) for name in ("height", "width", "length", "axis 2", "axis 3", "tokens"))
     assert "--shape image=1,3,<height>,<width>" in error.hint
     assert "--shape tokens=1,<length>" in error.hint
 
