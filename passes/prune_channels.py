@@ -13,6 +13,7 @@ from edgec.graph.channels import ChannelMap, trace_channels
 from edgec.graph.channels_cost import KernelRate, PrunedCost
 from edgec.passes.channel_allocation import Allocation, Goal, Levels, allocate, levels_of
 from edgec.passes.channel_importance import Criterion, class_importance
+from edgec.passes.channel_reconstruction import make_up_for_removed
 from edgec.passes.channel_surgery import remove_channels
 
 
@@ -38,6 +39,9 @@ class PruneChannelsOptions(PassOptions):
     round_to: int | None = Field(
         default=None, ge=1, description="layers keep a multiple of this many channels; default: the target's vector"
     )
+    reconstruct: bool = Field(
+        default=True, description="with samples (--data): let the channels that stay make up for those that go"
+    )
     keep_at_least: float = Field(
         default=0.25, ge=0, le=1, description="smallest share of the channels of a layer that stays"
     )
@@ -52,8 +56,8 @@ class PruneChannelsOptions(PassOptions):
 class PruneChannels(Pass):
     """Remove whole channels: filters, the slices of weights that read them, and all that accompanies them.
 
-    Without data and without training: what is removed is what every layer that reads it will miss. Layers whose
-    channels meet (in residual additions, gates, shuffles) lose the same channels.
+    Without training. Layers whose channels meet (in residual additions, gates, shuffles) lose the same channels. Given
+    samples, the layers that read removed channels make up for them from the others, see `channel_reconstruction`.
 
     Case 1: channels that reach an input or output of the model, an operator that computes across channels, or one of
         which nothing is known, stay; the reason is reported for each layer.
@@ -90,6 +94,8 @@ class PruneChannels(Pass):
             )
         modified = not kept.all()
         if modified:
+            if options.reconstruct:
+                stats["layers reconstructed"] = make_up_for_removed(model, channels, kept, context.calibration)
             remove_channels(model, channels, kept)
         return PassResult(model, modified, stats, tuple(skipped), tuple(assumptions))
 
