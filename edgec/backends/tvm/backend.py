@@ -10,7 +10,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from edgec.backends.plan import Backend, BuildPlan, Fallback, MemoryUse, PlannedLayer
-from edgec.backends.tvm.code_generation import Kernel, groups_in_order, make_kernels
+from edgec.backends.tvm.code_generation import Kernel, groups_in_order, make_kernels, strides_of
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.driver import Program, write_driver
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup, fuse
@@ -19,6 +19,7 @@ from edgec.backends.tvm.kernel_graph import KernelGraph, Value
 from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
 from edgec.backends.tvm.machine_code import KernelSource, ObjectCode, compile_kernels
 from edgec.backends.tvm.memory import MemoryPlan, plan_memory
+from edgec.backends.tvm.overlays import lay_over
 from edgec.backends.tvm.packaging import package
 from edgec.core.interface import Interface
 from edgec.core.progress import Progress
@@ -63,7 +64,7 @@ def plan_graph(
 ) -> BuildPlan:
     """The build plan of a kernel graph, whose values may have other names than the model's inputs and outputs."""
     symbol = c_name(graph.name)
-    block = fuse(graph.main)
+    block = fuse(lay_over(graph.main))
     kernels, code = _compile(block, symbol, target, threads, progress)
     scratch = {
         group: code.scratch_bytes[kernel.symbol]
@@ -100,7 +101,8 @@ def _compile(
 
     groups = groups_in_order(block)
     progress.start("schedule kernels", total=len(groups))
-    kernels = make_kernels(groups, symbol, CoreDescription.of(target), threads, schedule, progress.advance)
+    core = CoreDescription.of(target)
+    kernels = make_kernels(groups, strides_of(block), symbol, core, threads, schedule, progress.advance)
     sources = [KernelSource(kernel.symbol, kernel.function, kernel.plain) for kernel in dict.fromkeys(kernels.values())]
     progress.start(f"compile {len(sources)} kernels")
     return kernels, compile_kernels(sources, target.compiler)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup
-from edgec.backends.tvm.kernel_graph import ConvolutionTile, Value
+from edgec.backends.tvm.kernel_graph import ConvolutionTile, Overlay, Value
 
 _LONGEST_NAME = 48
 
@@ -60,8 +61,32 @@ def groups_in_order(block: FusedBlock) -> list[KernelGroup]:
     return found
 
 
+Strides = Mapping[Value, tuple[int, ...]]
+"""Elements from one index of each axis to the next, of the values that are not dense."""
+
+DENSE: Strides = MappingProxyType({})
+"""No value has strides."""
+
+
+def strides_of(block: FusedBlock) -> dict[Value, tuple[int, ...]]:
+    """The strides of the values of a block, and of the blocks in it, that are not dense."""
+    found: dict[Value, tuple[int, ...]] = {}
+    for step in block.steps:
+        match step:
+            case Overlay():
+                found |= {part.inner: part.strides for part in step.parts if part.strides is not None}
+            case FusedConditional():
+                found |= strides_of(step.then_block) | strides_of(step.else_block)
+            case FusedRepeat():
+                found |= strides_of(step.body)
+            case _:
+                pass
+    return found
+
+
 def make_kernels(
     groups: Sequence[KernelGroup],
+    strides: Strides,
     name: str,
     core: CoreDescription,
     threads: int,
@@ -72,6 +97,7 @@ def make_kernels(
 
     Args:
         groups: in order of execution, which is the order of the names.
+        strides: of the values that are not dense.
         name: prefix of the symbols.
         core: the core to schedule for.
         threads: tasks that a kernel may be split into.
@@ -84,7 +110,7 @@ def make_kernels(
     taken: set[str] = set()
     kernels: dict[KernelGroup, Kernel] = {}
     for group in groups:
-        function = primitive_function(group)
+        function = primitive_function(group, strides)
         key = (StructuralKey(function), group.anchor.tile)  # type: ignore[call-arg]  # its stub is wrong
         if key not in known:
             scheduled = schedule(function, group, core, threads)
@@ -94,8 +120,8 @@ def make_kernels(
     return kernels
 
 
-def primitive_function(group: KernelGroup) -> Any:  # noqa: ANN401  TVM ships no types
-    """The unscheduled PrimFunc of a group: its inputs and then its outputs as buffers, row-major."""
+def primitive_function(group: KernelGroup, strides: Strides = DENSE) -> Any:  # noqa: ANN401  TVM ships no types
+    """The unscheduled PrimFunc of a group: its inputs and then its outputs as buffers."""
     from tvm import te
 
     placeholders = [te.placeholder(value.shape, value.dtype, f"input_{i}") for i, value in enumerate(group.inputs)]
@@ -108,7 +134,28 @@ def primitive_function(group: KernelGroup) -> Any:  # noqa: ANN401  TVM ships no
         tensor = tensors[value]
         taken = any(tensor.same_as(other) for other in (*placeholders, *outputs))
         outputs.append(_copy(tensor) if taken else tensor)
-    return te.create_prim_func([*placeholders, *outputs])
+    function = te.create_prim_func([*placeholders, *outputs])
+    return _with_strides(function, [strides.get(value) for value in (*group.inputs, *group.outputs)])
+
+
+def _with_strides(function: Any, strides: Sequence[tuple[int, ...] | None]) -> Any:  # noqa: ANN401
+    """The function with strides for some of its parameters."""
+    from tvm import tirx
+    from tvm.ir import Var
+    from tvm_ffi import structural_map
+
+    changed = [
+        (parameter, tirx.decl_buffer(parameter.ty.shape, parameter.ty.dtype, parameter.name, strides=wanted))
+        for parameter, wanted in zip(function.params, strides, strict=True)
+        if wanted is not None
+    ]
+    if not changed:
+        return function
+
+    def replaced(variable: Any) -> Any:  # noqa: ANN401
+        return next((new for old, new in changed if variable.same_as(old)), variable)
+
+    return structural_map(function, (Var, replaced))
 
 
 def _copy(tensor: Any) -> Any:  # noqa: ANN401

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edgec.backends.tvm.code_generation import Kernel, groups_in_order
 from edgec.backends.tvm.constants import ALIGNMENT
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup
-from edgec.backends.tvm.kernel_graph import Value, View
+from edgec.backends.tvm.kernel_graph import Overlay, Value, View
 from edgec.backends.tvm.memory import Copy, LoopSlice, MemoryPlan, Region
 from edgec.core.tensor import TensorSpec
 
@@ -88,7 +88,7 @@ class _Body:
                     self._conditional(step)
                 case FusedRepeat():
                     self._repeat(step)
-                case View():
+                case View() | Overlay():
                     pass
 
     def _kernel(self, group: KernelGroup) -> None:

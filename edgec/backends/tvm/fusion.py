@@ -22,7 +22,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgec.backends.tvm.kernel_graph import Block, Conditional, Operation, Pattern, Repeat, Step, Value, View
+from edgec.backends.tvm.kernel_graph import (
+    Block,
+    Conditional,
+    Operation,
+    Overlay,
+    Pattern,
+    Repeat,
+    Step,
+    Value,
+    View,
+)
 
 _LARGEST_GROUP = 48
 _LARGEST_INTERFACE = 24
@@ -74,7 +84,7 @@ class FusedRepeat:
     body: FusedBlock
 
 
-FusedStep = KernelGroup | View | FusedConditional | FusedRepeat
+FusedStep = KernelGroup | View | Overlay | FusedConditional | FusedRepeat
 
 
 def fuse(block: Block) -> FusedBlock:
@@ -89,6 +99,8 @@ def values_read(step: Step) -> Iterator[Value]:
             yield from step.inputs
         case View():
             yield step.source
+        case Overlay():
+            yield from step.sources
         case Conditional():
             yield step.condition
         case Repeat():
@@ -124,7 +136,7 @@ def _fuse(block: Block, reads: Counter[Value]) -> FusedBlock:
             case Operation():
                 if step in groups:
                     steps.append(groups[step])
-            case View():
+            case View() | Overlay():
                 steps.append(step)
             case Conditional():
                 steps.append(FusedConditional(step, _fuse(step.then_block, reads), _fuse(step.else_block, reads)))

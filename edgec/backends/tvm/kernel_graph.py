@@ -103,6 +103,8 @@ class Operation:
         compute: builds the TE tensors of the outputs from those of the inputs; pure, may be called again.
         macs: multiply-accumulates.
         tile: the register tile that an anchor's schedule must use; None for others.
+        joins: axis of the output along which its inputs lie one after another; None if it does more than join them.
+        cuts: first element, by axis, of the box of its only input that is the output; None if it does more than cut.
     """
 
     node: str
@@ -113,6 +115,8 @@ class Operation:
     compute: Compute
     macs: int = 0
     tile: ConvolutionTile | None = None
+    joins: int | None = None
+    cuts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +127,33 @@ class View:
     source: Value
     result: Value
     offset_bytes: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """`inner` lies in the memory of `outer`, `offset_bytes` from its start.
+
+    Attributes:
+        inner: the part.
+        outer: what it is a part of.
+        offset_bytes: from the first element of the one to that of the other.
+        strides: elements from one index of each axis of `inner` to the next; None if it is dense.
+    """
+
+    inner: Value
+    outer: Value
+    offset_bytes: int
+    strides: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """`result` is there once `sources` are, as they lie in one another's memory; no code runs."""
+
+    node: str
+    sources: tuple[Value, ...]
+    result: Value
+    parts: tuple[Part, ...]
 
 
 @dataclass(eq=False)
@@ -186,7 +217,7 @@ class Repeat:
     collected_reversed: tuple[bool, ...]
 
 
-Step = Operation | View | Conditional | Repeat
+Step = Operation | View | Overlay | Conditional | Repeat
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from enum import Enum
 
 from edgec.backends.tvm.constants import ALIGNMENT, ConstantBlob
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, FusedStep, KernelGroup
-from edgec.backends.tvm.kernel_graph import Value, View
+from edgec.backends.tvm.kernel_graph import Overlay, Value, View
 
 
 class Region(Enum):
@@ -146,6 +146,8 @@ class _Planner:
             match step:
                 case View():
                     self.plan.aliases[step.result] = (step.source, step.offset_bytes)
+                case Overlay():
+                    self.plan.aliases |= {part.inner: (part.outer, part.offset_bytes) for part in step.parts}
                 case FusedConditional():
                     self._collect_views(step.then_block)
                     self._collect_views(step.else_block)
@@ -171,7 +173,7 @@ class _Planner:
                     self._conditional(step)
                 case FusedRepeat():
                     self._repeat(step)
-                case View():
+                case View() | Overlay():
                     pass
         self._now += 1
 
@@ -291,6 +293,8 @@ def _outputs(step: FusedStep) -> tuple[Value, ...]:
             return step.source.outputs
         case FusedRepeat():
             return (*step.source.carried_outputs, *step.source.collected)
+        case Overlay():
+            return (step.result,)
         case View():
             return ()
 

@@ -36,9 +36,6 @@ from edgec.backends.tvm.operators.emission import (
 )
 from edgec.backends.tvm.operators.reshaping import axes_of
 
-_ALIGNMENT_BYTES = 64
-"""Kernels read tensors from addresses that are multiples of this."""
-
 
 @lowers("Transpose")
 def transpose(node: ir.Node, lowering: Lowering) -> None:
@@ -92,7 +89,11 @@ def concat(node: ir.Node, lowering: Lowering) -> None:
 
     dtype = lowering.dtype(inputs[0])
     operands = [form(lowering, x, last) for x in kept]
+    emitted = len(lowering.steps)
     emit_elements(lowering, node, operands, (total, dtype), element, channels_last=last)
+    if len(lowering.steps) > emitted and isinstance(joined := lowering.steps[-1], Operation):
+        order = permutation_to_channels_last(len(total)) if last else range(len(total))
+        lowering.steps[-1] = replace(joined, joins=tuple(order).index(axis))
 
 
 def _replaced(indices: Sequence[Expression], axis: int, index: Expression) -> tuple[Expression, ...]:
@@ -146,7 +147,7 @@ def slice_of(
     if cut:
         offset = _flat(where, value.shape) * np.dtype(value.dtype).itemsize
     contiguous = leading_is_one and all(stride[axis] == 1 or size[axis] == 1 for axis in cut)
-    if contiguous and offset % _ALIGNMENT_BYTES == 0 and math.prod(size):
+    if contiguous and math.prod(size):
         define(lowering, output, lowering.view(label(node), value, (name, size, value.dtype), offset), last)
         return
 
@@ -160,7 +161,11 @@ def slice_of(
             name="slice",
         )
 
+    emitted = len(lowering.steps)
     emit(lowering, node, Pattern.INJECTIVE, [source], [(output, extents, value.dtype)], build, channels_last=last)
+    box = all(step == 1 for step in steps)
+    if box and len(lowering.steps) > emitted and isinstance(copied := lowering.steps[-1], Operation):
+        lowering.steps[-1] = replace(copied, cuts=tuple(int(start) for start in where))
 
 
 def _flat(where: Sequence[int], shape: Sequence[int]) -> int:

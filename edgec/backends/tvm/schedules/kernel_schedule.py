@@ -116,13 +116,14 @@ class KernelSchedule:
         )
 
     def reads_as_it_writes(self, block: Block) -> bool:
-        """Whether each element read has the shape and the indices of the element written."""
+        """Whether each element read has the shape, the indices and the place in memory of the element written."""
         from tvm_ffi import structural_equal
 
         details = self.schedule.get(block)
         written = details.writes[0]
-        return all(
-            structural_equal(region.source.ty.shape, written.source.ty.shape)
+        return not written.source.ty.strides and all(
+            not region.source.ty.strides
+            and structural_equal(region.source.ty.shape, written.source.ty.shape)
             and structural_equal(region.region, written.region)
             for region in details.reads
         )
