@@ -10,6 +10,8 @@ it. Rules, numbered as the code cites them:
 3. A group hands out one value. A value with several readers stays inside if every reader does (`x * sigmoid(x)`).
 4. An elementwise producer of the same shape whose only readers are in the group joins it (both sides of a sum).
 5. Operations with several outputs, and opaque ones, stand alone; nothing crosses the border of a block.
+6. A matrix product or convolution of single points takes the elementwise operations and transposes that make its left
+   side and that nobody else reads: it reads each of their elements once a row of tiles, from a buffer of its own.
 
 After Chen et al., "TVM" (OSDI 2018), section 3, without its injective-into-reduction rule: our reductions may read an
 element several times.
@@ -184,7 +186,33 @@ class _Grouping:
             region = self._with_producers([*region, follower], follower)
             if len(self._escaping(region)) == 1 and self._interface(region) <= _LARGEST_INTERFACE:  # rule 3
                 closed = region
+        return self._with_input(closed, seed) if seed.pattern == Pattern.ANCHOR else closed
+
+    def _with_input(self, region: list[Operation], anchor: Operation) -> list[Operation]:
+        """The region with what makes the left side of its anchor; rule 6."""
+        last, closed = anchor, region
+        while len(region) < _LARGEST_GROUP:
+            value = last.inputs[0]
+            producer = self._producer.get(value)
+            if producer is None or producer in self._grouped or not self._may_feed(producer, value, region, anchor):
+                break
+            region = [*region, producer]
+            if self._interface(region) <= _LARGEST_INTERFACE:
+                closed = region
+            last = producer
         return closed
+
+    def _may_feed(self, producer: Operation, value: Value, region: Sequence[Operation], anchor: Operation) -> bool:
+        left, made = anchor.inputs[0], math.prod(anchor.outputs[0].shape)
+        return (
+            producer.pattern <= Pattern.INJECTIVE
+            and producer.joins is None
+            and len(producer.outputs) == 1
+            and anchor.macs == made * left.shape[-1]
+            and math.prod(value.shape) >= math.prod(left.shape)
+            and anchor.inputs.count(left) == 1
+            and self._read_only_by(value, region)
+        )
 
     def _follower(self, seed: Operation, region: Sequence[Operation]) -> Operation | None:
         candidates = [

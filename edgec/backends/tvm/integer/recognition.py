@@ -142,6 +142,7 @@ class _Forming:
     def _binary(self, node: ir.Node) -> None:
         left, right = (quantized_input(input_of(node, place), f"input {place}") for place in (0, 1))
         result, activations = quantized_output(node.outputs[0])
+        _require_same_type([left], result)
         operands = [*_operand(left), *_operand(right), result.scale, result.zero_point]
         made = self._new(f"QLinear{node.op_type}", operands, node, _RUNTIME_DOMAIN)
         self._replace(node, made, result, activations)
@@ -149,6 +150,7 @@ class _Forming:
     def _mean(self, node: ir.Node) -> None:
         x = quantized_input(input_of(node, 0), "input")
         result, activations = quantized_output(node.outputs[0])
+        _require_same_type([x], result)
         operands = [*_operand(x), result.scale, result.zero_point]
         made = self._new(f"QLinear{node.op_type}", operands, node, _RUNTIME_DOMAIN)
         self._replace(node, made, result, activations)
@@ -157,6 +159,7 @@ class _Forming:
         """A mean over all spatial axes is a global average pooling."""
         x = quantized_input(input_of(node, 0), "input")
         result, activations = quantized_output(node.outputs[0])
+        _require_same_type([x], result)
         shape, extents = static_shape(node.inputs[0]), static_shape(node.outputs[0])
         axes = node.attributes.get_ints("axes") or constant(input_of(node, 1))
         if shape is None or extents is None or axes is None:
@@ -308,16 +311,19 @@ def _operand(value: Quantized) -> list[ir.Value]:
     return [value.integers, value.scale, value.zero_point]
 
 
+def _require_same_type(inputs: Sequence[Quantized], result: Quantized) -> None:
+    if any(given.dtype != result.dtype for given in inputs):
+        raise StaysFloatError(f"its input and its output are quantized to different types ({result.dtype} out)")
+
+
 def _right_side(node: ir.Node) -> list[ir.Value]:
-    """The right side of a matrix product: weights, or a value computed at run time."""
+    """The right side of a matrix product: constant columns, or a value computed at run time."""
     value = input_of(node, 1)
-    shape = static_shape(value)
-    try:
-        weights = quantized_weights(value, len(shape or ()) - 1)
-    except StaysFloatError:
+    producer = None if value is None else value.producer()
+    integers = constant(input_of(producer, 0)) if producer is not None and is_dequantized(value) else None
+    if integers is None or integers.ndim != 2:
         return _operand(quantized_input(value, "right side"))
-    if shape is None or len(shape) != 2:
-        return _operand(quantized_input(value, "right side"))
+    weights = quantized_weights(value, 1)
     return [weights.integers, weights.scale, weights.zero_point]
 
 

@@ -129,7 +129,7 @@ def average_pool(node: ir.Node, lowering: Lowering) -> None:
     dtype = source.value.dtype
     axes = window_axes(node, source.shape[2:], node.attributes.get_ints("kernel_shape", ()))
     shape = (*source.shape[:2], *(axis.output for axis in axes))
-    shares = _shares(axes, dtype, count_padding=bool(node.attributes.get_int("count_include_pad", 0)))
+    shares = shares_of_windows(axes, dtype, count_padding=bool(node.attributes.get_int("count_include_pad", 0)))
     uniform = bool(np.all(shares == shares.reshape(-1)[0]))
     operands = [source]
     if not uniform:
@@ -149,7 +149,7 @@ def average_pool(node: ir.Node, lowering: Lowering) -> None:
     emit(lowering, node, Pattern.REDUCTION, operands, output, build, channels_last=source.channels_last)
 
 
-def _shares(axes: Sequence[WindowAxis], dtype: str, *, count_padding: bool) -> np.ndarray:
+def shares_of_windows(axes: Sequence[WindowAxis], dtype: str, *, count_padding: bool) -> np.ndarray:
     """The weight of one element in the mean of each window."""
     count = np.ones(())
     for axis in axes:
