@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -59,7 +59,13 @@ class Moments:
         return matrix, mean[~stays] - matrix @ mean[stays]
 
 
-def make_up_for_removed(model: ir.Model, channels: ChannelMap, kept: np.ndarray, samples: Iterable[Sample]) -> int:
+def make_up_for_removed(
+    model: ir.Model,
+    channels: ChannelMap,
+    kept: np.ndarray,
+    samples: Iterable[Sample],
+    read: Mapping[ir.Node, np.ndarray] | None = None,
+) -> int:
     """Adjust the weights of all layers that read channels which are about to be removed, in place.
 
     For each layer the features that go are regressed on those that stay, at the same place, over the samples; the
@@ -73,6 +79,7 @@ def make_up_for_removed(model: ir.Model, channels: ChannelMap, kept: np.ndarray,
         channels: its channels.
         kept: whether each class stays, (classes,), bool.
         samples: inputs of the model; the first 32 are used.
+        read: for layers that read less than what is kept, whether they read each class, (classes,), bool.
 
     Returns:
         Number of layers adjusted; 0 without samples.
@@ -80,18 +87,20 @@ def make_up_for_removed(model: ir.Model, channels: ChannelMap, kept: np.ndarray,
     Raises:
         EdgecError: EC0208 where ONNX Runtime cannot run the model on the samples.
     """
-    readers = [axis for axis in channels.constant_axes if _is_adjusted(axis, channels, kept)]
+    masks = read or {}
+    found = [(axis, channels.classes.of(axis.channels)) for axis in channels.constant_axes]
+    stays = {axis: masks.get(axis.node, kept)[members] for axis, members in found}
+    readers = [axis for axis, _ in found if _is_adjusted(axis, stays[axis])]
     moments = _moments(model, readers, samples)
     names = Names(model)
     for axis in readers if moments else []:
-        _adjust(axis, moments[str(_read(axis).name)], channels, kept, names)
+        _adjust(axis, moments[str(_read(axis).name)], stays[axis], channels, kept, names)
     return len(readers) if moments else 0
 
 
-def _is_adjusted(axis: ConstantAxis, channels: ChannelMap, kept: np.ndarray) -> bool:
+def _is_adjusted(axis: ConstantAxis, stays: np.ndarray) -> bool:
     if axis.role is not Role.CONSUMES or axis.node.attributes.get_int("group", 1) != 1:
         return False
-    stays = kept[channels.classes.of(axis.channels)]
     return bool(not stays.all() and stays.any() and stays.size <= _MOST_FEATURES)
 
 
@@ -129,13 +138,14 @@ def _with_outputs(model: ir.Model, wanted: Iterable[str]) -> ir.Model:
     return copy
 
 
-def _adjust(axis: ConstantAxis, moments: Moments, channels: ChannelMap, kept: np.ndarray, names: Names) -> None:
+def _adjust(
+    axis: ConstantAxis, moments: Moments, stays: np.ndarray, channels: ChannelMap, kept: np.ndarray, names: Names
+) -> None:
     """Fold the combination into the weights and the bias of one layer."""
     node = axis.node
     weights = constant(node.inputs[axis.input])
     if weights is None:
         return
-    stays = kept[channels.classes.of(axis.channels)]
     intercept = node.op_type != "MatMul" and node.attributes.get_float("beta", 1.0) != 0.0
     matrix, shift = moments.combination(stays, intercept=intercept)
     by_feature = np.moveaxis(weights, axis.axis, 0).astype(np.float64)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx_ir as ir
 
 from edgec.graph.channels import ChannelMap
-from edgec.graph.channels_trace import ConstantAxis, integers, varying_axis
-from edgec.passes.graph_edit import Names, add_constant, constant, graph_of, remove_unused, static_shape
+from edgec.graph.channels_trace import ConstantAxis, Role, integers, varying_axis
+from edgec.passes.graph_edit import (
+    Names,
+    add_constant,
+    constant,
+    graph_of,
+    insert_before,
+    remove_unused,
+    static_shape,
+)
+from edgec.passes.node_writer import NodeWriter
 
 
-def remove_channels(model: ir.Model, channels: ChannelMap, kept: np.ndarray) -> None:
+def remove_channels(
+    model: ir.Model, channels: ChannelMap, kept: np.ndarray, read: Mapping[ir.Node, np.ndarray] | None = None
+) -> int:
     """Remove classes of channels, in place; shapes of all values are adjusted.
 
     Args:
@@ -18,8 +31,12 @@ def remove_channels(model: ir.Model, channels: ChannelMap, kept: np.ndarray) -> 
         channels: its channels.
         kept: whether a class stays, (classes,), bool; False only for classes that may go, and not for all along any
             one value.
+        read: for layers that read less than what is kept, whether they read each class, (classes,), bool.
+
+    Returns:
+        Number of nodes inserted that pick what a layer reads.
     """
-    surgery = _Surgery(model, channels, kept)
+    surgery = _Surgery(model, channels, kept, read or {})
     for (node, position), axes in _by_constant(channels).items():
         surgery.slice_constant(node, position, axes)
     for contraction in channels.contractions:
@@ -30,7 +47,9 @@ def remove_channels(model: ir.Model, channels: ChannelMap, kept: np.ndarray) -> 
         if node.op_type in _EDITS and node.domain == "" and surgery.touches(node):
             _EDITS[node.op_type](surgery, node)
     surgery.shrink_shapes()
+    surgery.pick_inputs(model)
     surgery.drop_unused()
+    return surgery.picks
 
 
 def _by_constant(channels: ChannelMap) -> dict[tuple[ir.Node, int], list[ConstantAxis]]:
@@ -43,10 +62,14 @@ def _by_constant(channels: ChannelMap) -> dict[tuple[ir.Node, int], list[Constan
 class _Surgery:
     """The model, what is kept of it, and the constants that were replaced."""
 
-    def __init__(self, model: ir.Model, channels: ChannelMap, kept: np.ndarray) -> None:
+    def __init__(
+        self, model: ir.Model, channels: ChannelMap, kept: np.ndarray, read: Mapping[ir.Node, np.ndarray]
+    ) -> None:
+        self.picks = 0
         self.opset = model.opset_imports.get("", 1)
         self._channels = channels
         self._kept = kept
+        self._read = {node: mask & kept for node, mask in read.items()}
         self._names = Names(model)
         self._replaced: dict[ir.Value, None] = {}
 
@@ -77,7 +100,7 @@ class _Surgery:
 
     def slice_constant(self, node: ir.Node, position: int, axes: list[ConstantAxis]) -> None:
         """Replace a constant input by what stays of it."""
-        stays = [(axis.axis, self.keeps(axis.channels)) for axis in axes]
+        stays = [(axis.axis, self._slices(axis)) for axis in axes]
         contents = constant(node.inputs[position])
         if contents is None or all(mask.all() for _, mask in stays):
             return
@@ -85,6 +108,33 @@ class _Surgery:
             if not mask.all():
                 contents = np.compress(mask, contents, axis=axis)
         self.replace(node, position, np.ascontiguousarray(contents))
+
+    def _slices(self, axis: ConstantAxis) -> np.ndarray:
+        """Which slices of a constant stay."""
+        mask = self._read.get(axis.node, self._kept) if axis.role is Role.CONSUMES else self._kept
+        return np.asarray(mask[self._channels.classes.of(axis.channels)])
+
+    def pick_inputs(self, model: ir.Model) -> None:
+        """Put a Slice or a Gather in front of layers that do not read all of what is kept."""
+        picked: dict[tuple[ir.Value, bytes], ir.Value] = {}
+        for node, mask in self._read.items():
+            value = node.inputs[0]
+            axis = next(a for a in self._channels.constant_axes if a.node is node and a.role is Role.CONSUMES)
+            members = self._channels.classes.of(axis.channels)
+            places = np.flatnonzero(mask[members[self._kept[members]]])
+            if value is None or places.size == np.count_nonzero(self._kept[members]):
+                continue
+            key = value, places.tobytes()
+            if key not in picked:
+                writer = NodeWriter(model, self._names, f"{value.name}.read")
+                along = 1 if "Conv" in node.op_type else len(value.shape or ()) - 1
+                picked[key] = _pick(writer, value, places, along)
+                picked[key].type = value.type
+                shape = list(static_shape(value) or ())
+                picked[key].shape = ir.Shape([places.size if n == along else e for n, e in enumerate(shape)])
+                insert_before(node, writer.nodes)
+                self.picks += 1
+            node.replace_input_with(0, picked[key])
 
     def replace(self, node: ir.Node, position: int, contents: np.ndarray) -> None:
         """Give a node a constant of its own."""
@@ -115,6 +165,17 @@ class _Surgery:
                 value.graph.initializers.pop(str(value.name))
             elif (producer := value.producer()) is not None:
                 remove_unused([producer])
+
+
+def _pick(writer: NodeWriter, value: ir.Value, places: np.ndarray, axis: int) -> ir.Value:
+    """The given places of an axis: a Slice where they are contiguous."""
+    first, last = int(places[0]), int(places[-1]) + 1
+    if last - first != places.size:
+        return writer.one("Gather", value, writer.integers("places", *places.tolist()), axis=axis)
+    if writer.opset < 10:
+        return writer.one("Slice", value, axes=[axis], starts=[first], ends=[last])
+    bounds = [writer.integers(role, number) for role, number in (("first", first), ("last", last), ("axis", axis))]
+    return writer.one("Slice", value, *bounds)
 
 
 def _edit_shape(surgery: _Surgery, node: ir.Node) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar, Self
 
 import numpy as np
@@ -11,10 +12,27 @@ from pydantic import Field, model_validator
 from edgec.core.passes import Kind, Pass, PassContext, PassOptions, PassResult, Skip
 from edgec.graph.channels import ChannelMap, trace_channels
 from edgec.graph.channels_cost import KernelRate, PrunedCost
+from edgec.graph.cost import model_size
 from edgec.passes.channel_allocation import Allocation, Goal, Levels, allocate, levels_of
 from edgec.passes.channel_importance import Criterion, class_importance
+from edgec.passes.channel_order import reorder
 from edgec.passes.channel_reconstruction import make_up_for_removed
+from edgec.passes.channel_subsets import SubsetChooser
 from edgec.passes.channel_surgery import remove_channels
+
+
+class Mode(StrEnum):
+    """Whether a channel goes for all layers that read it, or for each of them separately."""
+
+    CONSTRAINED = "constrained"
+    UNCONSTRAINED = "unconstrained"
+
+
+class Pick(StrEnum):
+    """How a layer gets the channels that it reads out of those that are made."""
+
+    GATHER = "gather"
+    SLICE = "slice"
 
 
 class PruneChannelsOptions(PassOptions):
@@ -30,6 +48,14 @@ class PruneChannelsOptions(PassOptions):
         default=None, gt=0, le=1, description="share of the time predicted for the target to be left"
     )
     ratio: float | None = Field(default=None, ge=0, lt=1, description="share of the removable channels to remove")
+    mode: Mode = Field(
+        default=Mode.CONSTRAINED, description="whether layers that read the same channels must read the same of them"
+    )
+    pick: Pick = Field(
+        default=Pick.GATHER,
+        description="how an unconstrained layer gets its channels: by a Gather, or by a Slice where reordering can "
+        "make them contiguous",
+    )
     criterion: Criterion = Field(default=Criterion.L2, description="what makes a channel important")
     allocation: Allocation = Field(
         default=Allocation.TARGET,
@@ -50,6 +76,8 @@ class PruneChannelsOptions(PassOptions):
     def _one_goal(self) -> Self:
         if sum(goal is not None for goal in (self.target_macs, self.target_time, self.ratio)) > 1:
             raise ValueError("give one of target_macs, target_time and ratio")
+        if self.mode is Mode.UNCONSTRAINED and self.target_time is not None:
+            raise ValueError("unconstrained pruning has no prediction of time yet: give target_macs or ratio")
         return self
 
 
@@ -64,9 +92,13 @@ class PruneChannels(Pass):
     Case 2: layers keep a multiple of the target's vector, since a part of a vector costs as much as a whole one.
     Case 3: a layer whose channels would save no time on the target stays, if the allocation is by target.
 
+    Case 4: unconstrained, every layer reads the channels that matter to it, those with the largest weights there, the
+        same share everywhere. A channel is made as long as one layer reads it; a Gather or Slice picks them.
+
     The pass is meant to follow `static-shapes`, `fold-constants` and `fold-batch-norm`. Sources: dependency groups from
     Fang et al., DepGraph, 2023; steps by measured gain from Yang et al., NetAdapt, 2018, here with a latency model
-    instead of measurements; the criteria are cited in `channel_importance`.
+    instead of measurements; the criteria are cited in `channel_importance`;
+    case 4 from Wan et al., UPSCALE, 2023.
     """
 
     name: ClassVar[str] = "prune-channels"
@@ -78,6 +110,8 @@ class PruneChannels(Pass):
         options = self.options if isinstance(self.options, PruneChannelsOptions) else PruneChannelsOptions()
         channels = trace_channels(model)
         rate = KernelRate.of(context.target)
+        if options.mode is Mode.UNCONSTRAINED:
+            return _prune_for_each_reader(model, channels, options, context, options.round_to or rate.lanes)
         cost = PrunedCost(model, channels, rate)
         importance = class_importance(channels, options.criterion, context.seed)
         round_to = options.round_to or rate.lanes
@@ -98,6 +132,34 @@ class PruneChannels(Pass):
                 stats["layers reconstructed"] = make_up_for_removed(model, channels, kept, context.calibration)
             remove_channels(model, channels, kept)
         return PassResult(model, modified, stats, tuple(skipped), tuple(assumptions))
+
+
+def _prune_for_each_reader(
+    model: ir.Model, channels: ChannelMap, options: PruneChannelsOptions, context: PassContext, round_to: int
+) -> PassResult:
+    """Case 4."""
+    chooser = SubsetChooser(channels, least=options.keep_at_least, round_to=round_to)
+    before = chooser.macs(chooser.choose(0.0))
+    if options.ratio is not None:
+        subsets = chooser.choose(options.ratio)
+    else:
+        total = model_size(model).macs
+        most = (options.target_macs or 0.5) * total - (total - before)
+        subsets = chooser.until(lambda found: chooser.macs(found) <= most)
+    after = chooser.macs(subsets)
+    if options.pick is Pick.SLICE:
+        subsets = reorder(model, channels, subsets)
+    stats: dict[str, int | float | str] = {
+        "multiply-accumulates left": round(after / max(before, 1), 4),
+        "channels": channels.classes.count - 1,
+        "channels left": int(np.count_nonzero(subsets.kept[1:])),
+    }
+    if options.reconstruct:
+        samples = context.calibration
+        stats["layers reconstructed"] = make_up_for_removed(model, channels, subsets.kept, samples, subsets.read)
+    stats["inputs picked"] = remove_channels(model, channels, subsets.kept, subsets.read)
+    skipped = tuple(Skip(group.name, group.reason) for group in channels.groups if group.staying)
+    return PassResult(model, True, stats, skipped, (f"layers read a multiple of {round_to} channels",))
 
 
 def _goal(options: PruneChannelsOptions, levels: tuple[Levels, ...], cost: PrunedCost, everything: np.ndarray) -> Goal:

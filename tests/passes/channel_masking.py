@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -25,8 +27,11 @@ def any_selection(channels: ChannelMap, share: float, seed: int) -> np.ndarray:
     return kept
 
 
-def mask_channels(model: ir.Model, kept: np.ndarray) -> None:
-    """Multiply, in place, the inputs of every contraction with 0 where a channel is to be removed."""
+def mask_channels(model: ir.Model, kept: np.ndarray, read: Mapping[str, np.ndarray] | None = None) -> None:
+    """Multiply, in place, the inputs of every contraction with 0 where a channel is to be removed.
+
+    `read` has the masks of nodes, by name, that read less than what is kept.
+    """
     channels = trace_channels(model)
     names = Names(model)
     for contraction in channels.contractions:
@@ -34,7 +39,7 @@ def mask_channels(model: ir.Model, kept: np.ndarray) -> None:
         for position, value in enumerate(node.inputs):
             if value is None or value not in channels.values:
                 continue
-            stays = kept[channels.classes.of(channels.values[value])]
+            stays = (read or {}).get(str(node.name), kept)[channels.classes.of(channels.values[value])]
             mask = np.broadcast_to(stays, static_shape(value) or ()).astype(value.dtype.numpy())
             constant = add_constant(model.graph, names.fresh(f"{value.name}.mask"), mask)
             product = ir.node("Mul", [value, constant], name=names.fresh(f"{value.name}/Mask"))

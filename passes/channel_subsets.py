@@ -1,0 +1,115 @@
+"""Unconstrained pruning: every layer reads its own subset of the channels that are there.
+
+A channel is made as long as one layer reads it; a layer that does not read all of them has them picked in front of it.
+Source: Wan et al., UPSCALE: Unconstrained Channel Pruning, 2023, written from the paper.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.graph.channels import ChannelMap
+from edgec.graph.channels_trace import ConstantAxis, Role
+from edgec.graph.macs import UnknownCostError, macs_of
+from edgec.passes.graph_edit import constant
+
+
+@dataclass(frozen=True, eq=False)
+class Subsets:
+    """What is made and what is read.
+
+    Attributes:
+        kept: whether each class is made, (classes,), bool.
+        read: for the layers that choose, whether they read each class, (classes,), bool.
+    """
+
+    kept: np.ndarray
+    read: Mapping[ir.Node, np.ndarray]
+
+
+class SubsetChooser:
+    """Chooses the subsets for a share of removed channels.
+
+    Args:
+        channels: of the model.
+        least: smallest share of its inputs that a layer reads.
+        round_to: layers read a multiple of this many channels, or all.
+    """
+
+    def __init__(self, channels: ChannelMap, *, least: float, round_to: int) -> None:
+        self._channels = channels
+        self._least = least
+        self._round_to = round_to
+        self._readers = [axis for axis in channels.constant_axes if _chooses(axis)]
+        self._ranked = {axis.node: self._rank(axis) for axis in self._readers}
+
+    def choose(self, removed: float) -> Subsets:
+        """Every layer drops the given share of its inputs, those with the smallest weights."""
+        count = self._channels.classes.count
+        read = {axis.node: self._read(axis, removed) for axis in self._readers}
+        kept = np.zeros(count, bool)
+        kept[list(self._channels.reasons)] = True
+        for mask in read.values():
+            kept |= mask
+        chosen = set(read)
+        for contraction in self._channels.contractions:
+            if contraction.node not in chosen and contraction.groups is None:
+                kept[self._channels.classes.of(contraction.factors[0])] = True
+        for vector in self._channels.vectors():
+            if not kept[vector].any():
+                kept[vector[0]] = True
+        return Subsets(kept, read)
+
+    def macs(self, subsets: Subsets) -> int:
+        """Multiply-accumulates of all contractions with these subsets."""
+        total = 0
+        for contraction in self._channels.contractions:
+            try:
+                macs = macs_of(contraction.node)
+            except UnknownCostError:
+                continue
+            factors = [self._channels.classes.of(factor) for factor in contraction.factors]
+            masks = [subsets.kept] * len(factors)
+            masks[0] = subsets.read.get(contraction.node, subsets.kept)
+            total += round(macs * math.prod(float(m[f].mean()) for m, f in zip(masks, factors, strict=True)))
+        return total
+
+    def until(self, goal: Callable[[Subsets], bool]) -> Subsets:
+        """The subsets for the smallest share that reaches the goal, in steps of half a percent; else for all."""
+        low, high = 0, 200
+        while low < high:
+            middle = (low + high) // 2
+            if goal(self.choose(middle / 200)):
+                high = middle
+            else:
+                low = middle + 1
+        return self.choose(low / 200)
+
+    def _rank(self, axis: ConstantAxis) -> np.ndarray:
+        """The classes that a layer reads, those with the largest weights first."""
+        weights = constant(axis.node.inputs[axis.input])
+        members = self._channels.classes.of(axis.channels)
+        found, places = np.unique(members, return_inverse=True)
+        if weights is None:
+            return found
+        rows = np.moveaxis(weights, axis.axis, 0).reshape(members.size, -1).astype(np.float64)
+        norms = np.bincount(places, weights=np.square(rows).sum(axis=1), minlength=found.size)
+        return np.asarray(found[np.argsort(-norms, kind="stable")])
+
+    def _read(self, axis: ConstantAxis, removed: float) -> np.ndarray:
+        ranked = self._ranked[axis.node]
+        wanted = max(1, math.ceil(ranked.size * max(1 - removed, self._least)))
+        wanted = min(ranked.size, -(-wanted // self._round_to) * self._round_to)
+        mask = np.zeros(self._channels.classes.count, bool)
+        mask[ranked[:wanted]] = True
+        return mask
+
+
+def _chooses(axis: ConstantAxis) -> bool:
+    """Layers without groups, on the channels of a computed value."""
+    return axis.role is Role.CONSUMES and axis.node.attributes.get_int("group", 1) == 1
