@@ -10,6 +10,8 @@ from edgec.report import formatting
 from edgec.report.schema import Layer, Report, layer_latency_sum
 
 BETWEEN = "between layers"
+_USUAL_PRECISION = "float32"
+_QUANTIZED = frozenset({"int8", "uint8"})
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def _addends(layer: Layer) -> _Addends:
     others = [formatting.printable(node) for node in layer.nodes if node != layer.name]
     calls = [] if layer.calls == 1 else [f"{layer.calls:,} calls"]
     latency = layer.latency_ms.value if isinstance(layer.latency_ms, Value) else 0.0
-    detail = ", ".join(calls + (["with " + ", ".join(others)] if others else []))
+    types = [] if layer.precision == _USUAL_PRECISION else [f"in {layer.precision}"]
+    detail = ", ".join(calls + types + (["with " + ", ".join(others)] if others else []))
     name, op = formatting.printable(layer.name), formatting.printable(layer.op)
     return _Addends(name, op, detail, layer.macs, layer.bytes, latency, is_layer=True)
 
@@ -152,6 +155,19 @@ def _set_table(report: Report, entries: list[_Addends], *, timed: bool) -> Layer
     return LayerTable(ranked_by, mode, macs.unit, sizes.unit, latencies.unit, rows, total, notes)
 
 
+def _integer_notes(report: Report) -> tuple[str, ...]:
+    """How much of a quantized network runs in integers; nothing for one that is not quantized."""
+    integer = [layer for layer in report.layers if layer.precision in _QUANTIZED]
+    summing = [layer for layer in report.layers if layer.macs]
+    among = [layer for layer in summing if layer.precision in _QUANTIZED]
+    if not integer:
+        return ()
+    return (
+        f"{len(integer):,} of {len(report.layers):,} layers compute on 8-bit integers, {len(among):,} of the "
+        f"{len(summing):,} that multiply and accumulate among them; the fallbacks say why others do not.",
+    )
+
+
 def _layer_notes(report: Report, *, timed: bool) -> tuple[str, ...]:
     notes = []
     if not timed:
@@ -163,6 +179,7 @@ def _layer_notes(report: Report, *, timed: bool) -> tuple[str, ...]:
         notes.append(f"Latency of layers is unavailable: {'; '.join(reasons)}.")
     if report.reconciliation is not None and report.reconciliation.between_layers_ms != 0:
         notes.append(_between_note(report))
+    notes += _integer_notes(report)
     in_kernels = sum(layer.macs for layer in report.layers)
     in_model = report.final_size.macs
     if in_kernels != in_model:
