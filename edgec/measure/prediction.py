@@ -79,7 +79,7 @@ def _layer(layer: PlannedLayer, target: Target, fitted: Prediction, threads: int
 
 
 def _source(target: Target, threads: int) -> str:
-    return f"latency model fitted to published latencies, targets/{target.name}.toml, {threads} threads"
+    return f"latency model fitted to published latencies, targets/{target.name}.toml, {threads} thread{"s" if threads > 1 else ""}"
 
 
 def _energy(latency: Value, target: Target) -> Metric:
@@ -92,5 +92,5 @@ def _energy(latency: Value, target: Target) -> Metric:
         low=latency.low * power.idle_w.value,
         high=latency.high * power.busy_w.value,
         mode=Mode.PREDICTED,
-        source=f"predicted latency x {power.busy_w.value:g} W of the busy board, low end {power.idle_w.value:g} W idle",
+        source=f"latency x {power.busy_w.value:g} W of the busy board, low end {power.idle_w.value:g} W idle",
     )
