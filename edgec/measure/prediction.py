@@ -79,7 +79,8 @@ def _layer(layer: PlannedLayer, target: Target, fitted: Prediction, threads: int
 
 
 def _source(target: Target, threads: int) -> str:
-    return f"latency model fitted to published latencies, targets/{target.name}.toml, {threads} thread{"s" if threads > 1 else ""}"
+    used = "1 thread" if threads == 1 else f"{threads} threads"
+    return f"latency model fitted to published latencies, targets/{target.name}.toml, {used}"
 
 
 def _energy(latency: Value, target: Target) -> Metric:
