@@ -23,7 +23,7 @@ from pathlib import Path
 
 import arm_root
 import numpy as np
-from engines import parse_shapes, seeded_inputs
+from engines import seeded_inputs, shapes_only
 from layer_match import Pair, kernels_of, match, node_of, profiled_runs, table
 
 CORES = {"raspberry-pi-3": "cortex-a53", "jetson-nano": "cortex-a57", "raspberry-pi-4": "cortex-a72"}
@@ -61,7 +61,7 @@ def make_plugin(folder: Path) -> Path:
 
 def build(model: Path, target: str, shapes: list[str], folder: Path) -> Path:
     """Our artefact for the target."""
-    options = [option for shape in shapes for option in ("--shape", shape)]
+    options = [option for shape in shapes_only(shapes) for option in ("--shape", shape)]
     command = [str(Path(sys.executable).with_name("edgec")), "build", str(model), "--target", target, "--quiet"]
     launch([*command, *options, "--out", str(folder / "artefact")], folder)
     return folder / "artefact"
@@ -137,7 +137,7 @@ def compare(model: Path, target: str, shapes: list[str], root: Path) -> Counts:
     """Both counts of one network."""
     core = CORES[target]
     arm_root.describe_core(root, core)
-    inputs = seeded_inputs(model, parse_shapes(shapes))
+    inputs = seeded_inputs(model, shapes)
     with tempfile.TemporaryDirectory(prefix="arm-counts-") as name:
         folder = Path(name)
         plugin = make_plugin(folder)
@@ -145,7 +145,7 @@ def compare(model: Path, target: str, shapes: list[str], root: Path) -> Counts:
         ours, steps = count_ours(artefact, list(inputs.values()), core, plugin, folder)
         theirs, nodes = count_theirs(model.resolve(), inputs, core, root, plugin, folder)
         kernels = kernels_of(artefact / "report.json", steps)
-        pairs = match(kernels, [node_of(event, count) for event, count in nodes])
+        pairs = match(kernels, [node_of(event, count) for event, count in nodes], model)
     return Counts(ours, theirs, pairs)
 
 

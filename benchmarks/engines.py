@@ -1,6 +1,6 @@
 """Inference engines behind one interface, each in a process of its own: load a network, then time runs on demand.
 
-Usage (as a worker): python benchmarks/engines.py ENGINE MODEL.onnx THREADS [INPUT=1,3,48,192 …]
+Usage (as a worker): python benchmarks/engines.py ENGINE MODEL.onnx THREADS [INPUT=1,3,48,192 … INPUT:=VALUE …]
 It prints one JSON line when ready (`{"memory_bytes": …, "outputs": path, …}`), then reads a number a line from standard
 input and answers with the seconds of as many runs. All engines compute in fp32 on the same seeded inputs.
 """
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -34,29 +34,58 @@ class UnavailableError(Exception):
     """An engine cannot run a network here; the message says why."""
 
 
-def parse_shapes(given: list[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes by input, from `x=1,3,48,192`."""
-    named = (text.partition("=") for text in given)
-    return {name: tuple(int(extent) for extent in extents.split(",")) for name, _, extents in named}
+def seeded_inputs(model: Path, given: list[str]) -> Inputs:
+    """Standard normal inputs, whole numbers below 2 where the type is integral.
 
-
-def seeded_inputs(model: Path, shapes: Mapping[str, tuple[int, ...]]) -> Inputs:
-    """Standard normal inputs, whole numbers below 2 where the type is integral; extents that nobody gives are 1."""
+    Args:
+        model: the network.
+        given: shapes of inputs, `x=1,3,48,192`, and values that fill one, `rate:=16000`; open extents are 1 otherwise.
+    """
+    filled = dict(text.split(":=") for text in given if ":=" in text)
+    shaped = dict(text.split("=") for text in shapes_only(given))
     generator = np.random.default_rng(0)
     graph = onnx.load(model, load_external_data=False).graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs: Inputs = {}
     for value in graph.input:
-        if value.name in constants:
+        name, tensor = value.name, value.type.tensor_type
+        if name in constants:
             continue
-        tensor = value.type.tensor_type
-        shape = shapes.get(value.name) or tuple(max(1, extent.dim_value) for extent in tensor.shape.dim)
+        shape = tuple(max(1, extent.dim_value) for extent in tensor.shape.dim)
+        if name in shaped:
+            shape = tuple(int(extent) for extent in shaped[name].split(","))
         element = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-        if np.issubdtype(element, np.floating):
-            inputs[value.name] = generator.standard_normal(shape, dtype=np.float32).astype(element)
+        if name in filled:
+            inputs[name] = np.full(shape, float(filled[name])).astype(element)
+        elif np.issubdtype(element, np.floating):
+            inputs[name] = np.asarray(generator.standard_normal(shape, dtype=np.float32)).astype(element)
         else:
-            inputs[value.name] = generator.integers(0, 2, shape).astype(element)
+            inputs[name] = np.asarray(generator.integers(0, 2, shape)).astype(element)
     return inputs
+
+
+def shapes_only(given: list[str]) -> list[str]:
+    """Those of the given texts that state a shape."""
+    return [text for text in given if ":=" not in text]
+
+
+def private_copy(model: Path, folder: Path) -> Path:
+    """A copy of the network, and of the files that hold its weights, for one engine alone.
+
+    Converters rewrite the file that they are given in place (onnx2tf does) or write beside it (pnnx does).
+    """
+    target = folder / "network"
+    target.mkdir()
+    located = (
+        entry.value
+        for tensor in onnx.load(model, load_external_data=False).graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    )
+    for name in {model.name, *located}:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(model.parent / name, target / name)
+    return target / model.name
 
 
 def output_names(model: Path) -> list[str]:
@@ -152,9 +181,8 @@ def ncnn(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
     import ncnn as engine
 
     shapes = ",".join("[" + ",".join(map(str, array.shape)) + "]" for array in inputs.values())
-    # pnnx leaves files beside the network that it reads.
-    shutil.copy(model, folder / "model.onnx")
-    convert([script("pnnx"), folder / "model.onnx", f"inputshape={shapes}", "fp16=0"], folder)
+    made = [f"ncnnparam={folder / 'model.ncnn.param'}", f"ncnnbin={folder / 'model.ncnn.bin'}"]
+    convert([script("pnnx"), model, f"inputshape={shapes}", "fp16=0", *made], folder)
     network = engine.Net()
     network.opt.num_threads = threads
     for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
@@ -287,15 +315,19 @@ def resident_bytes() -> int:
 
 def main() -> None:
     name, model, threads = sys.argv[1], Path(sys.argv[2]).resolve(), int(sys.argv[3])
-    inputs = seeded_inputs(model, parse_shapes(sys.argv[4:]))
+    inputs = seeded_inputs(model, sys.argv[4:])
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as scratch:
         folder = Path(scratch)
+        model = private_copy(model, folder)
         before = resident_bytes()
         try:
             run = ENGINES[name](model, threads, inputs, folder)
             outputs = [np.array(output) for output in run()]
-        except (UnavailableError, ImportError) as reason:
+        except UnavailableError as reason:
             print(json.dumps({"unavailable": str(reason)}), flush=True)
+            return
+        except ModuleNotFoundError as reason:
+            print(json.dumps({"unavailable": f"the package {reason.name} is not installed"}), flush=True)
             return
         grown = resident_bytes() - before
         np.savez(folder / "outputs.npz", *outputs)

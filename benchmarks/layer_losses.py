@@ -19,7 +19,7 @@ from pathlib import Path
 import machine
 import numpy as np
 import onnxruntime
-from engines import Inputs, convert, parse_shapes, script, seeded_inputs
+from engines import Inputs, convert, script, seeded_inputs, shapes_only
 from layer_match import Node, Pair, kernels_of, match, node_of, profiled_runs, table
 
 _RUNS = 5
@@ -53,11 +53,11 @@ def traced(artefact: Path, folder: Path) -> list[float]:
 
 def losses(model: Path, shapes: list[str], rounds: int) -> list[Pair]:
     """Our kernels beside ONNX Runtime's nodes, the costliest loss first; costs are nanoseconds."""
-    inputs = seeded_inputs(model, parse_shapes(shapes))
+    inputs = seeded_inputs(model, shapes)
     with tempfile.TemporaryDirectory(prefix="layers-") as name:
         folder = Path(name)
         artefact = folder / "artefact"
-        given = [f"--shape={shape}" for shape in shapes]
+        given = [f"--shape={shape}" for shape in shapes_only(shapes)]
         convert([script("edgec"), "build", model, "--target", "host", "--quiet", *given, "--out", artefact], folder)
         (folder / "inputs.bin").write_bytes(b"".join(array.tobytes() for array in inputs.values()))
         ours, theirs = [], []
@@ -66,7 +66,7 @@ def losses(model: Path, shapes: list[str], rounds: int) -> list[Pair]:
             theirs.append(profiled(model, inputs, folder))
         kernels = kernels_of(artefact / "report.json", list(np.min(ours, axis=0)))
     nodes = [replace(each[0], cost=min(node.cost for node in each)) for each in zip(*theirs, strict=True)]
-    return match(kernels, nodes)
+    return match(kernels, nodes, model)
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 _SUFFIX = "_kernel_time"
 
 
@@ -59,9 +61,13 @@ class Pair:
         return self.ours - self.theirs
 
 
-def match(kernels: Sequence[Kernel], nodes: Sequence[Node]) -> list[Pair]:
+def match(kernels: Sequence[Kernel], nodes: Sequence[Node], model: Path) -> list[Pair]:
     """Join kernels and nodes that share a node of the network; the costliest loss first."""
     by_name = {name: index for index, kernel in enumerate(kernels) for name in kernel.nodes}
+    # Where ONNX Runtime blocks channels, it names a node after the value that it computes.
+    for node in onnx.load(model, load_external_data=False).graph.node:
+        if node.name in by_name:
+            by_name |= {value: by_name[node.name] for value in node.output if value not in by_name}
     theirs: dict[int, list[Node]] = {index: [] for index in range(len(kernels))}
     alone = []
     for node in nodes:

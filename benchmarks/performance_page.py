@@ -66,8 +66,8 @@ def ratios(results: dict[str, Any]) -> str:
         for engine, share in shares.items():
             gathered[engine].append(share)
         cells = " | ".join(f"{shares[engine]:.2f}" if engine in shares else "–" for engine in (*peers, "best"))
-        lines.append(f"| {network} | {ours['ms']:.2f} [{ours['ms_low']:.2f}, {ours['ms_high']:.2f}] | {cells} |")
-    means = " | ".join(f"{_geometric_mean(each):.2f}" if each else "–" for each in gathered.values())
+        lines.append(f"| {network} | {_ms(ours['ms'])} [{_ms(ours['ms_low'])}, {_ms(ours['ms_high'])}] | {cells} |")
+    means = " | ".join(f"{_geometric_mean(each):.2f}" for each in gathered.values())
     return "\n".join([*lines, f"| **geometric mean** | | {means} |"])
 
 
@@ -116,7 +116,7 @@ def picture(results: dict[str, Any]) -> str:
         for network, table in results["networks"].items()
         if "ms" in table["edgec"]
     }
-    return dot_plot(f"Time of one inference, {_threads(results)}", rows, list(TITLES.values()))
+    return dot_plot(f"Time of one inference, {threads(results)}", rows, list(TITLES.values()))
 
 
 def arm(results: list[dict[str, Any]]) -> str:
@@ -137,7 +137,7 @@ def page(peers: list[dict[str, Any]], counts: list[dict[str, Any]]) -> str:
     for results in peers:
         seen = results["machine"]
         engines = ", ".join(f"{TITLES.get(name, name)} {version}" for name, version in results["engines"].items())
-        parts.append(f"## {_threads(results).capitalize()}\n")
+        parts.append(f"## {threads(results).capitalize()}\n")
         parts.append(f"{seen['processor']}, {seen['cores']} cores, {seen['system']}. {engines}.\n")
         if seen["warning"]:
             parts.append(f"> **Note:** {seen['warning']}.\n")
@@ -173,7 +173,13 @@ def _mib(figures: dict[str, Any]) -> str:
     return f"{figures['resident_bytes'] / _MIB:.1f}" if "resident_bytes" in figures else "–"
 
 
-def _threads(results: dict[str, Any]) -> str:
+def _ms(milliseconds: float) -> str:
+    """Three digits that count."""
+    return f"{milliseconds:.{max(0, 2 - math.floor(math.log10(milliseconds)))}f}"
+
+
+def threads(results: dict[str, Any]) -> str:
+    """How many threads the results were measured with, in words."""
     return "one thread" if results["threads"] == 1 else f"{results['threads']} threads"
 
 
@@ -182,7 +188,7 @@ def _literal(text: str) -> str:
 
 
 def _geometric_mean(values: list[float]) -> float:
-    return math.exp(sum(map(math.log, values)) / len(values))
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
 
 
 def main() -> None:

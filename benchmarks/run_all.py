@@ -52,7 +52,9 @@ def run_peers(models: list[Path], threads: int, rounds: int, out: Path, skipped:
     shapes = tomllib.loads((_HERE / "shapes.toml").read_text(encoding="utf-8"))
     results = peers.measure(models, threads, rounds, shapes)
     _write(out / f"peers-{threads}.json", results)
-    print(f"\n{threads} threads\n\n{performance_page.ratios(results)}\n\n{performance_page.left_out(results)}")
+    print(
+        f"\n{performance_page.threads(results)}\n\n{performance_page.ratios(results)}\n\n{performance_page.left_out(results)}"
+    )
 
 
 def run_arm(models: list[Path], root: Path, out: Path, skipped: list[str]) -> None:
