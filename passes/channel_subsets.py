@@ -63,7 +63,17 @@ class SubsetChooser:
         for vector in self._channels.vectors():
             if not kept[vector].any():
                 kept[vector[0]] = True
+        self._fill_vectors(kept)
         return Subsets(kept, read)
+
+    def _fill_vectors(self, kept: np.ndarray) -> None:
+        """Make layers up to whole vectors, in place: what fills the last one costs nothing to compute."""
+        for group in self._channels.groups:
+            members = self._channels.classes.of(group.producers[0].channels)
+            missing = -int(np.count_nonzero(kept[members])) % self._round_to
+            absent = group.removable[~kept[group.removable]]
+            per_class = max(1, members.size // np.unique(members).size)
+            kept[absent[: -(-missing // per_class)]] = True
 
     def macs(self, subsets: Subsets) -> int:
         """Multiply-accumulates of all contractions with these subsets."""
