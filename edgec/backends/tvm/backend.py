@@ -102,7 +102,8 @@ def _compile(
     groups = groups_in_order(block)
     progress.start("schedule kernels", total=len(groups))
     core = CoreDescription.of(target)
-    kernels = make_kernels(groups, strides_of(block), symbol, core, threads, schedule, progress.advance)
+    in_place = plan_memory(block, {}).in_place
+    kernels = make_kernels(groups, strides_of(block), in_place, symbol, core, threads, schedule, progress.advance)
     sources = [KernelSource(kernel.symbol, kernel.function, kernel.plain) for kernel in dict.fromkeys(kernels.values())]
     progress.start(f"compile {len(sources)} kernels")
     return kernels, compile_kernels(sources, target.compiler)

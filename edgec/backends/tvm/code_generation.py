@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -87,6 +87,7 @@ def strides_of(block: FusedBlock) -> dict[Value, tuple[int, ...]]:
 def make_kernels(
     groups: Sequence[KernelGroup],
     strides: Strides,
+    in_place: Collection[KernelGroup],
     name: str,
     core: CoreDescription,
     threads: int,
@@ -98,6 +99,7 @@ def make_kernels(
     Args:
         groups: in order of execution, which is the order of the names.
         strides: of the values that are not dense.
+        in_place: those whose output lies where one of their inputs lay.
         name: prefix of the symbols.
         core: the core to schedule for.
         threads: tasks that a kernel may be split into.
@@ -111,6 +113,8 @@ def make_kernels(
     kernels: dict[KernelGroup, Kernel] = {}
     for group in groups:
         function = primitive_function(group, strides)
+        if group in in_place:
+            function = function.without_attr("tirx.noalias")
         key = (StructuralKey(function), group.anchor.tile)  # type: ignore[call-arg]  # its stub is wrong
         if key not in known:
             scheduled = schedule(function, group, core, threads)

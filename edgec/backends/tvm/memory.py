@@ -16,6 +16,7 @@ from enum import Enum
 
 from edgec.backends.tvm.constants import ALIGNMENT, ConstantBlob
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, FusedStep, KernelGroup
+from edgec.backends.tvm.in_place import overwritable_inputs
 from edgec.backends.tvm.kernel_graph import Overlay, Value, View
 
 
@@ -68,6 +69,7 @@ class MemoryPlan:
         slices: by loop.
         output_copies: results of the model that are not made in place, by index of the output.
         scratch: offset in the arena of the scratch area of kernels that need one.
+        in_place: calls of kernels whose output lies where one of their inputs lay; scratch areas do not change which.
         places: where values lie that have memory of their own.
         aliases: values that lie in another's memory, with the offset in bytes.
     """
@@ -78,6 +80,7 @@ class MemoryPlan:
     slices: dict[FusedRepeat, list[LoopSlice]] = field(default_factory=dict)
     output_copies: dict[int, Value] = field(default_factory=dict)
     scratch: dict[KernelGroup, int] = field(default_factory=dict)
+    in_place: set[KernelGroup] = field(default_factory=set)
     places: dict[Value, Place] = field(default_factory=dict)
     aliases: dict[Value, tuple[Value, int]] = field(default_factory=dict)
 
@@ -122,6 +125,7 @@ class _Planner:
         self.plan = MemoryPlan()
         self._scratch_bytes = scratch_bytes
         self._scratch_values: dict[KernelGroup, Value] = {}
+        self._calls: dict[KernelGroup, int] = {}
         self._lives: dict[Value, _Lifetime] = {}
         self._now = 0
         self._slices = 0
@@ -139,6 +143,7 @@ class _Planner:
                 self.plan.places[root] = Place(Region.OUTPUT, index, 0)
         self._walk(block)
         self._touch(block.results)
+        self._reuse()
         self._pack()
 
     def _collect_views(self, block: FusedBlock) -> None:
@@ -168,6 +173,7 @@ class _Planner:
             self._now += 1
             match step:
                 case KernelGroup():
+                    self._calls[step] = self._now
                     self._touch((*step.inputs, *step.outputs, *self._scratch(step)))
                 case FusedConditional():
                     self._conditional(step)
@@ -267,6 +273,31 @@ class _Planner:
                 continue
             life = self._lives.setdefault(root, _Lifetime(root.size_bytes, self._now, self._now))
             life.last = self._now
+
+    def _reuse(self) -> None:
+        """Let kernels write over an input of equal size that they read last."""
+        for group, now in self._calls.items():
+            for value in overwritable_inputs(group):
+                if self._may_replace(group, value, now):
+                    host, _ = self.plan.root(value)
+                    output, _ = self.plan.root(group.outputs[0])
+                    self._lives[host].last = self._lives.pop(output).last
+                    self.plan.aliases[output] = (host, 0)
+                    self.plan.in_place.add(group)
+                    break
+
+    def _may_replace(self, group: KernelGroup, value: Value, now: int) -> bool:
+        host, start = self.plan.root(value)
+        output, output_start = self.plan.root(group.outputs[0])
+        others = [self.plan.root(other)[0] for other in group.inputs if other is not value]
+        return (
+            host in self._lives
+            and output in self._lives
+            and (start, output_start) == (0, 0)
+            and self._lives[host].last == now == self._lives[output].first
+            and host.size_bytes == value.size_bytes == output.size_bytes
+            and host not in others
+        )
 
     def _pack(self) -> None:
         order = {value: index for index, value in enumerate(self._lives)}
