@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,3 +121,26 @@ def blocks(draw: st.DrawFn) -> Block:
     made = square[1:] + column
     results = draw(st.lists(st.sampled_from(made), min_size=1, max_size=3)) if made else [start]
     return Block((start,), tuple(results), list(steps))
+
+
+def concatenation(name: str, sources: Sequence[Value], output: Value, axis: int) -> Operation:
+    def compute(*tensors: Any) -> Any:
+        from tvm import topi
+
+        return topi.concatenate(tensors, axis)
+
+    return replace(operation(name, Pattern.INJECTIVE, sources, output, compute), joins=axis)
+
+
+def box(name: str, source: Value, output: Value, starts: tuple[int, ...]) -> Operation:
+    """The box of `source` that begins at `starts` and has the shape of `output`."""
+
+    def compute(tensor: Any) -> Any:
+        from tvm import te
+
+        def element(*indices: Any) -> Any:
+            return tensor(*(index + start for index, start in zip(indices, starts, strict=True)))
+
+        return te.compute(output.shape, element, "box")
+
+    return replace(operation(name, Pattern.INJECTIVE, (source,), output, compute), cuts=starts)
