@@ -217,6 +217,9 @@ def mnn(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
     interpreter.resizeSession(session)
     caffe = MNN.Tensor_DimensionType_Caffe
     kinds = {"float32": MNN.Halide_Type_Float, "int32": MNN.Halide_Type_Int}
+    strange = [f"{name} is {array.dtype}" for name, array in inputs.items() if str(array.dtype) not in kinds]
+    if strange:
+        raise UnavailableError(f"its Python interface takes float32 and int32 only; {', '.join(strange)}")
     sources = {name: MNN.Tensor(array.shape, kinds[str(array.dtype)], array, caffe) for name, array in inputs.items()}
     names = output_names(model)
     outputs = interpreter.getSessionOutputAll(session)

@@ -37,7 +37,7 @@ How our artefacts compare with other engines on the same machine, and with ONNX 
 - A ratio below 1 means that we are faster. Outputs are compared with ONNX Runtime's; an engine that computes something
   else, fails or takes too long is left out, with the reason.
 - Each engine runs as it comes, with its own converter and without tuning; ours too.
-- Architectures are well known, weights are seeded: speed does not depend on them.
+- The networks are published ones and well-known architectures with seeded weights; speed does not depend on weights.
 """
 _ARM = """\
 ## Arm, by instructions
