@@ -70,9 +70,10 @@ def test_the_host_is_measured_and_its_layers_add_up(small_model: Path, tmp_path:
     assert isinstance(report.metrics.accuracy, Unavailable)
 
 
-def test_equal_builds_have_equal_bytes(small_model: Path, tmp_path: Path) -> None:
+def test_equal_builds_have_equal_bytes(small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders = [tmp_path / "one", tmp_path / "another" / "place"]
-    for folder in folders:
+    for number, folder in enumerate(folders):
+        monkeypatch.setenv("EDGEC_CACHE", str(tmp_path / f"cache-{number}"))
         built(small_model, "raspberry-pi-4", folder, keep_steps=True)
     paths = [sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file()) for folder in folders]
     assert paths[0] == paths[1]

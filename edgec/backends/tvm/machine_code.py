@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from edgec.core.cache import Cache, key_of
 from edgec.core.codes.backend import CODE_GENERATION_FAILED
 from edgec.core.errors import EdgecError
 from edgec.core.target import Compiler
@@ -115,6 +116,20 @@ def _lower_plain(source: KernelSource, target: Any, scratch_bytes: dict[str, int
 
 
 def _object_file(module: Any, target: Any) -> bytes:  # noqa: ANN401
+    """The object file of lowered kernels, from the cache if these kernels were compiled for this target before."""
+    import tvm
+
+    version = tvm.target.codegen.llvm_version_major()
+    key = key_of("kernels", tvm.__version__, str(version), str(target), tvm.ir.save_json(module))
+    cache = Cache()
+    contents = cache.get(key)
+    if contents is None:
+        contents = _compiled(module, target)
+        cache.put(key, contents)
+    return contents
+
+
+def _compiled(module: Any, target: Any) -> bytes:  # noqa: ANN401
     import tvm
 
     try:
