@@ -12,6 +12,7 @@ import onnx_ir as ir
 from edgec.backends.plan import Backend, BuildPlan, Fallback, MemoryUse, PlannedLayer
 from edgec.backends.tvm.code_generation import Kernel, groups_in_order, make_kernels, strides_of
 from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.dead_steps import without_dead_steps
 from edgec.backends.tvm.driver import Program, write_driver
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup, fuse
 from edgec.backends.tvm.integer.recognition import form_integer_nodes
@@ -64,7 +65,7 @@ def plan_graph(
 ) -> BuildPlan:
     """The build plan of a kernel graph, whose values may have other names than the model's inputs and outputs."""
     symbol = c_name(graph.name)
-    block = fuse(lay_over(graph.main))
+    block = fuse(lay_over(without_dead_steps(graph.main)))
     kernels, code = _compile(block, symbol, target, threads, progress)
     scratch = {
         group: code.scratch_bytes[kernel.symbol]

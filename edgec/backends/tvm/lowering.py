@@ -183,6 +183,10 @@ class Lowering:
         """Whether the canonical form of a value would have to be made by a transpose."""
         return onnx_value in self._channels_last and onnx_value not in self._canonical
 
+    def has_channels_last(self, onnx_value: ir.Value) -> bool:
+        """Whether the channels-last form of a value is there."""
+        return onnx_value in self._channels_last
+
     def shape(self, onnx_value: ir.Value) -> tuple[int, ...]:
         """The extents of a value in ONNX's order, whatever form it has."""
         if self.only_channels_last(onnx_value):

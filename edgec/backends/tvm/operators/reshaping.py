@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from edgec.backends.tvm.kernel_graph import UnsupportedNodeError
 from edgec.backends.tvm.lowering import Lowering, label, lowers
+from edgec.backends.tvm.operators.channel_shuffle import shuffle
 from edgec.backends.tvm.operators.emission import (
     normalized_axis,
     optional_input,
@@ -62,6 +63,8 @@ def reshape(node: ir.Node, lowering: Lowering) -> None:
     if -1 in wanted:
         known = math.prod(extent for extent in wanted if extent != -1)
         wanted[wanted.index(-1)] = math.prod(source) // known if known else 0
+    if shuffle(node, lowering, wanted):
+        return
     reshape_to(node, lowering, x, wanted)
 
 
