@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Mapping
 
-_ROW, _LEFT, _PLOT, _TOP, _RIGHT = 26, 190, 520, 66, 24
+_ROW, _LEFT, _PLOT, _TOP, _RIGHT = 26, 240, 520, 66, 24
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#999999")
 """Okabe and Ito's, which people with any colour vision tell apart."""
 _STYLE = """

@@ -7,6 +7,7 @@ those it joined. Nodes that one side inserted (changes of layout) belong to no k
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import onnx
 
 _SUFFIX = "_kernel_time"
+_APPENDED = re.compile(r"(_nchwc|_token_\d+|/[^/]*)$")
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,7 @@ def match(kernels: Sequence[Kernel], nodes: Sequence[Node], model: Path) -> list
 def _network_name(name: str, known: dict[str, int]) -> str:
     """ONNX Runtime appends what it did to a node, `conv_nchwc`, `conv/MatMulAddFusion`: the part that we know."""
     while name and name not in known:
-        cut = max(name.rfind("_"), name.rfind("/"), name.rfind(" "))
-        name = name[:cut] if cut > 0 else ""
+        name = _APPENDED.sub("", name) if _APPENDED.search(name) else ""
     return name
 
 
