@@ -144,6 +144,22 @@ def _by_time(levels: tuple[Levels, ...], importance: np.ndarray, cost: PrunedCos
         for number, own in enumerate(levels):
             if touched[number] & touched[best]:
                 worth[number] = _worth(own, chosen[number], kept, importance, cost)
+    return _give_back(levels, chosen, importance.size, goal)
+
+
+def _give_back(levels: tuple[Levels, ...], chosen: list[int], classes: int, goal: Goal) -> np.ndarray:
+    """Undo steps that the goal does not need after all, in the groups that lost the largest share first."""
+    kept = _kept(levels, classes, chosen)
+    reached = goal(kept)
+    left = [own.keep[level] / max(own.keep[0], 1) for own, level in zip(levels, chosen, strict=True)]
+    for number in sorted(range(len(levels)), key=lambda number: left[number]):
+        while reached and chosen[number] > 0:
+            chosen[number] -= 1
+            fuller = _kept(levels, classes, chosen)
+            if not goal(fuller):
+                chosen[number] += 1
+                break
+            kept = fuller
     return kept
 
 

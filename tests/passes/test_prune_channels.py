@@ -15,11 +15,13 @@ from edgec.core.passes import Kind, PassContext
 from edgec.core.pipeline import Pipeline
 from edgec.core.recipe import load_recipe, make_pass
 from edgec.core.target_files import load_target
+from edgec.graph.channels import trace_channels
+from edgec.graph.channels_cost import KernelRate, PrunedCost
 from edgec.graph.cost import model_size
 from edgec.graph.gate import ReferenceGate
 from edgec.graph.inputs import sample_inputs
-from edgec.passes.channel_allocation import Allocation
-from edgec.passes.channel_importance import Criterion
+from edgec.passes.channel_allocation import Allocation, allocate, levels_of
+from edgec.passes.channel_importance import Criterion, class_importance
 from edgec.passes.prune_channels import PruneChannels, PruneChannelsOptions
 from tests.models.builder import GraphBuilder
 from tests.passes.channel_masking import assert_pruned_is_masked
@@ -100,6 +102,23 @@ def test_a_time_goal_is_met_in_prediction() -> None:
     target = load_target("raspberry-pi-4")
     result = PruneChannels(PruneChannelsOptions(target_time=0.7)).run(prepared(network()), PassContext(target=target))
     assert 0.5 < result.stats["predicted time left"] <= 0.7
+
+
+def test_no_more_is_removed_than_the_goal_needs() -> None:
+    """No group can be given back its last step without missing the goal."""
+    options = PruneChannelsOptions(target_macs=0.5, round_to=8)
+    model = prepared(network())
+    channels = trace_channels(model)
+    cost = PrunedCost(model, channels, KernelRate.of(None))
+    importance = class_importance(channels, options.criterion, 0)
+    levels = levels_of(channels, importance, round_to=8, keep_at_least=0.25)
+    most = cost.total_macs // 2
+    kept = allocate(Allocation.TARGET, levels, importance, cost, lambda kept: cost.macs(kept) <= most)
+    assert cost.macs(kept) <= most
+    for own in levels:
+        fuller = kept.copy()
+        fuller[own.ranked[: int(kept[own.ranked].sum()) + 8]] = True
+        assert (fuller == kept).all() or cost.macs(fuller) > most
 
 
 def test_a_goal_out_of_reach_is_said() -> None:
