@@ -4,8 +4,7 @@ Values live in the model's constants, in the caller's inputs and outputs, in one
 loop walks over. A value that is handed on (a result of the model, of a branch, of an iteration) is made in its
 destination where that is possible, and copied otherwise.
 
-The arena is packed greedily by size: the largest value first, each at the lowest gap that is free during its whole
-life (Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020, section 5.2).
+A kernel writes over an input that it reads last, if each element of its output depends on that element of it alone.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from edgec.backends.tvm.constants import ALIGNMENT, ConstantBlob
+from edgec.backends.tvm.arena import Lifetime, pack
+from edgec.backends.tvm.constants import ConstantBlob
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, FusedStep, KernelGroup
 from edgec.backends.tvm.in_place import overwritable_inputs
 from edgec.backends.tvm.kernel_graph import Overlay, Value, View
@@ -113,20 +113,13 @@ def plan_memory(block: FusedBlock, scratch_bytes: Mapping[KernelGroup, int]) -> 
     return planner.plan
 
 
-@dataclass
-class _Lifetime:
-    size_bytes: int
-    first: int
-    last: int
-
-
 class _Planner:
     def __init__(self, scratch_bytes: Mapping[KernelGroup, int]) -> None:
         self.plan = MemoryPlan()
         self._scratch_bytes = scratch_bytes
         self._scratch_values: dict[KernelGroup, Value] = {}
         self._calls: dict[KernelGroup, int] = {}
-        self._lives: dict[Value, _Lifetime] = {}
+        self._lives: dict[Value, Lifetime] = {}
         self._now = 0
         self._slices = 0
 
@@ -271,7 +264,7 @@ class _Planner:
             root, _ = self.plan.root(value)
             if root.data is not None or root in self.plan.places:
                 continue
-            life = self._lives.setdefault(root, _Lifetime(root.size_bytes, self._now, self._now))
+            life = self._lives.setdefault(root, Lifetime(root.size_bytes, self._now, self._now))
             life.last = self._now
 
     def _reuse(self) -> None:
@@ -300,15 +293,10 @@ class _Planner:
         )
 
     def _pack(self) -> None:
-        order = {value: index for index, value in enumerate(self._lives)}
-        placed: list[tuple[int, int, _Lifetime]] = []
-        for value in sorted(self._lives, key=lambda value: (-self._lives[value].size_bytes, order[value])):
-            life = self._lives[value]
-            size = -(-life.size_bytes // ALIGNMENT) * ALIGNMENT
-            offset = _lowest_gap(size, [item[:2] for item in placed if _overlap(item[2], life)])
-            placed.append((offset, size, life))
+        packing = pack(list(self._lives.values()))
+        for value, offset in zip(self._lives, packing.offsets, strict=True):
             self.plan.places[value] = Place(Region.ARENA, 0, offset)
-            self.plan.arena_bytes = max(self.plan.arena_bytes, offset + size)
+        self.plan.arena_bytes = packing.size_bytes
         self.plan.scratch = {group: self.plan.places[value].offset for group, value in self._scratch_values.items()}
 
 
@@ -328,18 +316,3 @@ def _outputs(step: FusedStep) -> tuple[Value, ...]:
             return (step.result,)
         case View():
             return ()
-
-
-def _overlap(one: _Lifetime, other: _Lifetime) -> bool:
-    return one.first <= other.last and other.first <= one.last
-
-
-def _lowest_gap(size: int, taken: list[tuple[int, int]]) -> int:
-    """The smallest gap that is large enough, the lowest of equals; behind the last one if there is none."""
-    best: tuple[int, int] | None = None
-    end = 0
-    for offset, length in sorted(taken):
-        if offset - end >= size and (best is None or offset - end < best[0]):
-            best = (offset - end, end)
-        end = max(end, offset + length)
-    return end if best is None else best[1]
