@@ -111,16 +111,10 @@ def convolution_model(case: Case, random: np.random.Generator) -> tuple[onnx.Mod
     scales = np.linspace(0.003, 0.02, count, dtype=np.float32)
     points = np.full(count, case.weights_zero_point, case.weights)
     shape = (count,) if case.per_channel else ()
-    operands = [
-        dequantized_input(g, "x", x.shape, case.x),
-        g.node(
-            "DequantizeLinear",
-            g.constant(weights, case.weights),
-            g.constant(scales.reshape(shape)),
-            g.constant(points.reshape(shape), case.weights),
-            axis=0,
-        ),
-    ]
+    stated = [g.constant(weights, case.weights), g.constant(scales.reshape(shape))]
+    if case.weights_zero_point or case.per_channel:
+        stated.append(g.constant(points.reshape(shape), case.weights))
+    operands = [dequantized_input(g, "x", x.shape, case.x), g.node("DequantizeLinear", *stated, axis=0)]
     bias = random.normal(0, 2, outputs).astype(np.float32)
     if case.bias:
         operands.append(g.constant(bias))

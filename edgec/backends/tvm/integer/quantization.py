@@ -33,17 +33,17 @@ class Quantized:
     @property
     def step(self) -> np.float32:
         """The contents of the scale."""
-        return np.float32(_contents(self.scale).reshape(-1)[0])
+        return np.float32(contents_of(self.scale).reshape(-1)[0])
 
     @property
     def offset(self) -> int:
         """The contents of the zero point."""
-        return int(_contents(self.zero_point).reshape(-1)[0])
+        return int(contents_of(self.zero_point).reshape(-1)[0])
 
     @property
     def dtype(self) -> np.dtype:
         """Of the integers."""
-        return _contents(self.zero_point).dtype
+        return contents_of(self.zero_point).dtype
 
     def same_scheme(self, other: Quantized) -> bool:
         """Whether equal integers stand for equal numbers in both."""
@@ -63,19 +63,19 @@ class Weights:
     Attributes:
         integers: initializer of eight-bit integers.
         scale: initializer with one scale, or one for each output channel.
-        zero_point: initializer like `scale`.
+        zero_point: initializer like `scale`; None if all are 0.
         axis: the axis that the scales go along.
     """
 
     integers: ir.Value
     scale: ir.Value
-    zero_point: ir.Value
+    zero_point: ir.Value | None
     axis: int
 
     @property
     def steps(self) -> np.ndarray:
         """The contents of the scale, float32, flat."""
-        return _contents(self.scale).astype(np.float32).reshape(-1)
+        return contents_of(self.scale).astype(np.float32).reshape(-1)
 
 
 def is_standard(node: ir.Node | None, *op_types: str) -> bool:
@@ -132,8 +132,8 @@ def quantized_weights(value: ir.Value | None, output_axis: int) -> Weights:
     contents, steps, points = constant(integers), constant(scale), constant(zero_point)
     if contents is None or steps is None or integers is None or scale is None:
         raise StaysFloatError("its weights are computed at run time")
-    if zero_point is None or points is None:
-        raise StaysFloatError("its weights state no constant zero point")
+    if zero_point is not None and points is None:
+        raise StaysFloatError("the zero point of its weights is computed at run time")
     if str(contents.dtype) not in _DTYPES or steps.dtype != np.float32:
         raise StaysFloatError(f"its weights are of type {contents.dtype} with scales of {steps.dtype}")
     axis = producer.attributes.get_int("axis", 1) % max(1, contents.ndim)
@@ -200,7 +200,12 @@ def quantized_output(value: ir.Value) -> tuple[Quantized, tuple[ir.Node, ...]]:
         value = reader.outputs[0]
 
 
-def _contents(value: ir.Value) -> np.ndarray:
+def contents_of(value: ir.Value) -> np.ndarray:
+    """The contents of a constant.
+
+    Raises:
+        StaysFloatError: it is computed at run time.
+    """
     contents = constant(value)
     if contents is None:
         raise StaysFloatError("a scale is computed at run time")

@@ -17,6 +17,8 @@ from edgec.backends.plan import Fallback
 from edgec.backends.tvm.integer.quantization import (
     Quantized,
     StaysFloatError,
+    Weights,
+    contents_of,
     is_dequantized,
     quantized_bias,
     quantized_input,
@@ -109,9 +111,9 @@ class _Forming:
     def _convolution(self, node: ir.Node) -> None:
         x, weights = quantized_input(input_of(node, 0), "input"), quantized_weights(input_of(node, 1), 0)
         result, activations = quantized_output(node.outputs[0])
-        outputs = int(_shape(weights.integers)[0])
+        outputs = int(contents_of(weights.integers).shape[0])
         bias = quantized_bias(input_of(node, 2), x.step * weights.steps, outputs)
-        operands = [*_operand(x), weights.integers, weights.scale, weights.zero_point, result.scale, result.zero_point]
+        operands = [*_operand(x), *self._weights(node, weights), result.scale, result.zero_point]
         operands += self._constants(node, "bias", bias)
         made = self._new("QLinearConv", operands, node)
         self._replace(node, made, result, activations)
@@ -125,16 +127,16 @@ class _Forming:
         axis = 0 if attributes.get_int("transB", 0) else 1
         x, weights = quantized_input(input_of(node, 0), "input"), quantized_weights(input_of(node, 1), axis)
         result, activations = quantized_output(node.outputs[0])
-        outputs = int(_shape(weights.integers)[axis])
+        outputs = int(contents_of(weights.integers).shape[axis])
         bias = quantized_bias(input_of(node, 2), x.step * weights.steps, outputs)
-        operands: list[ir.Value | None] = [*_operand(x), weights.integers, weights.scale, weights.zero_point]
+        operands: list[ir.Value | None] = [*_operand(x), *self._weights(node, weights)]
         operands += self._constants(node, "bias", bias) or [None]
         made = self._new("QGemm", [*operands, result.scale, result.zero_point], node, _RUNTIME_DOMAIN)
         self._replace(node, made, result, activations)
 
     def _product(self, node: ir.Node) -> None:
         left = quantized_input(input_of(node, 0), "left side")
-        right = _right_side(node)
+        right = self._right_side(node)
         result, activations = quantized_output(node.outputs[0])
         made = self._new("QLinearMatMul", [*_operand(left), *right, result.scale, result.zero_point], node)
         self._replace(node, made, result, activations)
@@ -192,11 +194,11 @@ class _Forming:
     def _movement(self, node: ir.Node) -> None:
         """Elements that only change place do so as integers; they are converted afterwards if the schemes differ."""
         x = quantized_input(input_of(node, 0), "input")
-        used = [output for output in node.outputs if output.name and (list(output.uses()) or output.is_graph_output())]
-        if len(used) != 1 or used[0] is not node.outputs[0]:
+        others = [output for output in node.outputs[1:] if list(output.uses()) or output.is_graph_output()]
+        if others or (len(node.outputs) > 1 and node.op_type == "Split"):
             raise StaysFloatError("it has several outputs")
         result, activations = quantized_output(node.outputs[0])
-        moved = self._new(node.op_type, [x.integers, *node.inputs[1:]], node, outputs=len(node.outputs))
+        moved = self._new(node.op_type, [x.integers, *node.inputs[1:]], node)
         self._convert_and_replace(node, moved, x, result, activations)
 
     def _activation(self, node: ir.Node) -> None:
@@ -251,6 +253,23 @@ class _Forming:
                 value = nodes[-1].outputs[0]
         return value, nodes
 
+    def _right_side(self, node: ir.Node) -> list[ir.Value]:
+        """The right side of a matrix product: constant columns, or a value computed at run time."""
+        value = input_of(node, 1)
+        producer = None if value is None else value.producer()
+        integers = constant(input_of(producer, 0)) if producer is not None and is_dequantized(value) else None
+        if integers is None or integers.ndim != 2:
+            return _operand(quantized_input(value, "right side"))
+        return self._weights(node, quantized_weights(value, 1))
+
+    def _weights(self, node: ir.Node, weights: Weights) -> list[ir.Value]:
+        """Weights with their scale and zero point, which is written down if the model leaves it out."""
+        zero_point = weights.zero_point
+        if zero_point is None:
+            zeros = np.zeros(contents_of(weights.scale).shape, contents_of(weights.integers).dtype)
+            (zero_point,) = self._constants(node, "zero_point", zeros)
+        return [weights.integers, weights.scale, zero_point]
+
     def _constants(self, node: ir.Node, role: str, contents: np.ndarray | None) -> list[ir.Value]:
         if contents is None:
             return []
@@ -263,14 +282,13 @@ class _Forming:
         operands: Iterable[ir.Value | None],
         source: ir.Node | None,
         domain: str = "",
-        outputs: int = 1,
     ) -> ir.Node:
         """A node with the name and the attributes of the one that it stands for, if any."""
         attributes = [] if source is None else list(source.attributes.values())
         name = self._names.fresh(op_type) if source is None else source.name
         same = source is not None and op_type == source.op_type
         version = 1 if domain else source.version if same and source is not None else _INTEGER_OPSET
-        return ir.Node(domain, op_type, list(operands), attributes, num_outputs=outputs, name=name, version=version)
+        return ir.Node(domain, op_type, list(operands), attributes, name=name, version=version)
 
     def _name_outputs(self, source: ir.Node, nodes: Sequence[ir.Node]) -> None:
         for node in nodes:
@@ -316,17 +334,6 @@ def _require_same_type(inputs: Sequence[Quantized], result: Quantized) -> None:
         raise StaysFloatError(f"its input and its output are quantized to different types ({result.dtype} out)")
 
 
-def _right_side(node: ir.Node) -> list[ir.Value]:
-    """The right side of a matrix product: constant columns, or a value computed at run time."""
-    value = input_of(node, 1)
-    producer = None if value is None else value.producer()
-    integers = constant(input_of(producer, 0)) if producer is not None and is_dequantized(value) else None
-    if integers is None or integers.ndim != 2:
-        return _operand(quantized_input(value, "right side"))
-    weights = quantized_weights(value, 1)
-    return [weights.integers, weights.scale, weights.zero_point]
-
-
 def _limits(scheme: Quantized, activations: Sequence[ir.Node]) -> tuple[int, int]:
     """The integers between which activations keep a value."""
     limits = np.iinfo(scheme.dtype)
@@ -349,8 +356,3 @@ def _real_limits(node: ir.Node) -> tuple[float | None, float | None]:
             raise StaysFloatError("the bounds of its Clip are computed at run time")
         bounds.append(bound)
     return bounds[0], bounds[1]
-
-
-def _shape(value: ir.Value) -> tuple[int, ...]:
-    contents = constant(value)
-    return () if contents is None else contents.shape
