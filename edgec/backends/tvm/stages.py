@@ -17,6 +17,7 @@ class Role(StrEnum):
     DENSE: sums over input channels; weights are packed in blocks of output channels.
     DOT_PRODUCT: the same with integers; the innermost loop of the sum is what one instruction adds up.
     WINDOWED: sums within a channel (depthwise convolution).
+    WINOGRAD: sums over input channels at each place of transformed tiles.
     PADDING: copy of the input with a border, or otherwise arranged, that the anchor reads.
     PACKING: weights that are computed at run time, arranged in blocks of output channels.
     """
@@ -24,6 +25,7 @@ class Role(StrEnum):
     DENSE = "dense"
     DOT_PRODUCT = "dot_product"
     WINDOWED = "windowed"
+    WINOGRAD = "winograd"
     PADDING = "padding"
     PACKING = "packing"
 

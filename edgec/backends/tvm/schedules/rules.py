@@ -13,6 +13,7 @@ from edgec.backends.tvm.schedules.dense import schedule_dense
 from edgec.backends.tvm.schedules.kernel_schedule import Block, Function, KernelSchedule
 from edgec.backends.tvm.schedules.rowwise import schedule_without_anchor
 from edgec.backends.tvm.schedules.windowed import schedule_windowed
+from edgec.backends.tvm.schedules.winograd import schedule_winograd
 from edgec.backends.tvm.stages import AnchorLayout, Role
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _first_line(error: Exception) -> str:
 def _anchor(kernel: KernelSchedule) -> tuple[Block, Role] | None:
     for block in kernel.blocks():
         role = kernel.role(block)
-        if role in (Role.DENSE, Role.DOT_PRODUCT, Role.WINDOWED):
+        if role in (Role.DENSE, Role.DOT_PRODUCT, Role.WINDOWED, Role.WINOGRAD):
             return block, role
     return None
 
@@ -81,6 +82,8 @@ def _apply_template(kernel: KernelSchedule) -> None:
     block, role = found
     if role in (Role.DENSE, Role.DOT_PRODUCT):
         schedule_dense(kernel, block)
+    elif role is Role.WINOGRAD:
+        schedule_winograd(kernel, block)
     else:
         layout = AnchorLayout.of(kernel.schedule.get(block).annotations)
         schedule_windowed(kernel, block, layout.tile)

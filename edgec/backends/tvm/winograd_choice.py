@@ -1,0 +1,92 @@
+"""Whether minimal filtering pays for a convolution, by which matrices and in what strips: a model of its time.
+
+The unit of time is a vector multiply-add, as in the choice of register tiles. Transforms count their loads, stores and
+sums; weights, which grow by 16 / 9 or 4, count as streamed from memory; strips that outgrow the cache go through it.
+The constants were fitted to measured times. The margin asks for more than a tie, as larger weights are a cost by
+themselves on small devices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.kernel_graph import ConvolutionTile
+from edgec.backends.tvm.register_tile import choose_tile, lanes_of
+from edgec.backends.tvm.winograd import F2, F4, WINDOW, Filtering, Strips
+
+_ELEMENT_BYTES = 4
+_BYTES_PER_UNIT = 4.0
+_TRANSFORM_STEP = 3.5
+_MARGIN = 0.8
+_FEWEST_CHANNELS = 8
+
+
+@dataclass(frozen=True)
+class FilteringChoice:
+    """How a convolution is computed by minimal filtering.
+
+    Attributes:
+        strips: the matrices and the order of the tiles.
+        tile: register tile of the products, rows along the tiles of a strip.
+        cost: time in vector multiply-adds.
+    """
+
+    strips: Strips
+    tile: ConvolutionTile
+    cost: float
+
+
+def choose_filtering(
+    extents: Sequence[int], inputs: int, outputs: int, core: CoreDescription, direct_cost: float
+) -> FilteringChoice | None:
+    """The fastest way by minimal filtering; None if it does not beat the direct sum by a margin.
+
+    Cores without vectors have none: their flash holds the weights, and growing those is worse than being slow.
+
+    Args:
+        extents: batch, height and width of the output.
+        inputs: input channels.
+        outputs: output channels.
+        core: gives lanes, registers and caches.
+        direct_cost: time of the direct sum in vector multiply-adds, without that for reading its weights.
+    """
+    if core.float_lanes == 1 or min(inputs, outputs) < _FEWEST_CHANNELS:
+        return None
+    direct = direct_cost + inputs * outputs * WINDOW**2 * _ELEMENT_BYTES / _BYTES_PER_UNIT
+    candidates = [
+        choice for filtering in (F2, F4) for choice in possible_filterings(filtering, extents, inputs, outputs, core)
+    ]
+    best = min(candidates, key=lambda choice: choice.cost)
+    return best if best.cost < _MARGIN * direct else None
+
+
+def possible_filterings(
+    filtering: Filtering, extents: Sequence[int], inputs: int, outputs: int, core: CoreDescription
+) -> Iterator[FilteringChoice]:
+    """The ways to compute a convolution by some matrices, one a height of the strips; arguments as above."""
+    batch, rows, columns = extents
+    tile_rows, tile_columns = math.ceil(rows / filtering.outputs), math.ceil(columns / filtering.outputs)
+    for height in range(1, tile_rows + 1):
+        strips = Strips(filtering, math.ceil(tile_rows / height), height, tile_columns)
+        yield _choice(strips, batch, inputs, outputs, core)
+
+
+def _choice(strips: Strips, batch: int, inputs: int, outputs: int, core: CoreDescription) -> FilteringChoice:
+    filtering, count = strips.filtering, batch * strips.count
+    lanes, places = lanes_of(core, _ELEMENT_BYTES), filtering.places
+    choice = choose_tile((strips.tiles,), outputs, core)
+    products = choice.cost * inputs * places**2
+    vectors_in, vectors_out = math.ceil(inputs / lanes), math.ceil(outputs / lanes)
+    steps_in = 2 * places**2 + 2 * places * filtering.outputs
+    steps_out = places**2 + 2 * places * filtering.outputs + filtering.outputs**2
+    transforms = _TRANSFORM_STEP * strips.tiles * (vectors_in * steps_in + vectors_out * steps_out)
+    weights = inputs * outputs * places**2 * _ELEMENT_BYTES
+    held = strips.tiles * places**2 * (inputs + choice.tile.block) * _ELEMENT_BYTES
+    cache = core.l2_bytes or core.l1_data_bytes
+    streamed = weights * (count if weights + held > cache else 1)
+    spilled = 2 * held * count if held > cache else 0
+    cost = count * (products + transforms) + (streamed + spilled) / _BYTES_PER_UNIT
+    return FilteringChoice(strips, choice.tile, cost)
