@@ -1,7 +1,7 @@
 """Every snippet in the README and in docs/ runs.
 
-A fenced block marked `python` is a program of its own; the lines of a `console` block that begin with `$ edgec` are run
-in order, one folder a document. `model.onnx` is a small network.
+The blocks marked `python` of a document are one program; the lines of a `console` block that begin with `$ edgec` are
+run in order, one folder a document. `model.onnx` is a small network.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ def snippets(document: Path) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if snippets(d)], ids=lambda d: str(d.relative_to(ROOT)))
 def test_snippets_run(document: Path, small_model: Path, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(small_model.read_bytes())
-    for language, text in snippets(document):
-        if language == "python":
-            commands = [[sys.executable, "-c", text]]
-        else:
-            lines = [line[2:] for line in text.splitlines() if line.startswith("$ edgec")]
-            commands = [[EDGEC, *shlex.split(line)[1:]] for line in lines]
-        for command in commands:
-            ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-            assert ran.returncode == 0, f"{document.name}: {command}\n{ran.stdout}\n{ran.stderr}"
+    program = "\n".join(text for language, text in snippets(document) if language == "python")
+    console = "\n".join(text for language, text in snippets(document) if language == "console")
+    commands = [[EDGEC, *shlex.split(line[2:])[1:]] for line in console.splitlines() if line.startswith("$ edgec")]
+    if program:
+        commands.append([sys.executable, "-c", program])
+    for command in commands:
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, f"{document.name}: {command}\n{ran.stdout}\n{ran.stderr}"
