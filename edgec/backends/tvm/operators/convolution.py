@@ -26,7 +26,7 @@ from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.kernel_graph import Pattern, UnsupportedNodeError, Value
 from edgec.backends.tvm.lowering import Lowering, lowers
 from edgec.backends.tvm.operators.emission import optional_input, required_input
-from edgec.backends.tvm.operators.winograd import emit_winograd, filtering_of
+from edgec.backends.tvm.operators.winograd import emit_filtered
 from edgec.backends.tvm.register_tile import TileChoice, choose_tile, lanes_of, windowed_tile
 from edgec.backends.tvm.stages import AnchorLayout
 
@@ -82,9 +82,10 @@ def emit_convolution(lowering: Lowering, node: ir.Node, convolution: Convolution
 
 def _emit_dense(lowering: Lowering, node: ir.Node, convolution: Convolution, name: str) -> Value:
     merged, choice = merge_groups(convolution, lowering.core)
-    filtering = filtering_of(convolution, choice.cost * math.prod(convolution.weights.shape[1:]), lowering)
-    if filtering is not None:
-        return emit_winograd(lowering, node, convolution, name, filtering)
+    direct_cost = choice.cost * math.prod(convolution.weights.shape[1:])
+    filtered = emit_filtered(lowering, node, convolution, name, direct_cost)
+    if filtered is not None:
+        return filtered
     weights, window, tile = convolution.weights, convolution.window, choice.tile
     accumulator = accumulator_of(convolution.x.dtype)
     group = (weights.shape[0] * merged // convolution.groups, weights.shape[1] * merged)

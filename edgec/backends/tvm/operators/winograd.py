@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from edgec.backends.tvm.contraction import Border, Tensor, finish
-from edgec.backends.tvm.kernel_graph import Pattern, Value
+from edgec.backends.tvm.kernel_graph import Compute, Pattern, Value
 from edgec.backends.tvm.lowering import Lowering
 from edgec.backends.tvm.register_tile import lanes_of
 from edgec.backends.tvm.stages import AnchorLayout
@@ -28,57 +28,68 @@ if TYPE_CHECKING:
 _TILES_AXIS = 3
 
 
-def filtering_of(convolution: Convolution, direct_cost: float, lowering: Lowering) -> FilteringChoice | None:
-    """How to compute a convolution by minimal filtering; None if that is impossible or not faster.
+def emit_filtered(
+    lowering: Lowering, node: ir.Node, convolution: Convolution, name: str, direct_cost: float
+) -> Value | None:
+    """Append the operation of a convolution by minimal filtering, if that is possible and faster.
 
     Args:
+        lowering: receives the operation.
+        node: the ONNX node.
         convolution: any convolution.
-        direct_cost: what it costs otherwise, in vector multiply-adds.
-        lowering: gives the core.
+        name: of the output.
+        direct_cost: what the direct sum costs, in vector multiply-adds.
+
+    Returns:
+        The output, channels last; None if nothing was appended.
     """
+    contents = convolution.weights.data
+    if contents is None or not _fits(convolution):
+        return None
+    outputs, inputs = contents.shape[:2]
+    extents = (convolution.x.shape[0], *convolution.outputs)
+    choice = choose_filtering(extents, inputs, outputs, lowering.core, direct_cost)
+    if choice is None:
+        return None
+    strips = choice.strips
+    packed = pack_transformed(strips.filtering.transform_weights(contents), choice.tile.block)
+    weights = lowering.literal(f"{convolution.weights.name}.transformed", packed)
+    operands = (convolution.x, weights)
+    return lowering.emit(
+        node,
+        Pattern.ANCHOR,
+        operands if convolution.bias is None else (*operands, convolution.bias),
+        (name, convolution.shape, convolution.dtype),
+        _computation(convolution, choice, lanes_of(lowering.core, contents.itemsize)),
+        macs=convolution.macs,
+        tile=choice.tile,
+    )
+
+
+def _fits(convolution: Convolution) -> bool:
+    """Whether a convolution is of the kind that the matrices are for."""
     window = convolution.window
-    fits = (
-        convolution.weights.data is not None
-        and (convolution.x.dtype, convolution.weights.dtype, convolution.dtype) == ("float32",) * 3
+    return (
+        (convolution.x.dtype, convolution.weights.dtype, convolution.dtype) == ("float32",) * 3
         and convolution.groups == 1
         and convolution.zero_point == 0
         and window.kernel == (WINDOW, WINDOW)
         and {*window.strides, *window.dilations, *convolution.spread} == {1}
         and min(*window.pads_before, *window.pads_after) >= 0
     )
-    if not fits:
-        return None
-    outputs, inputs = convolution.weights.shape[:2]
-    return choose_filtering((convolution.x.shape[0], *convolution.outputs), inputs, outputs, lowering.core, direct_cost)
 
 
-def emit_winograd(
-    lowering: Lowering, node: ir.Node, convolution: Convolution, name: str, choice: FilteringChoice
-) -> Value:
-    """Append the operation of a convolution that `filtering_of` chose; gives its output, channels last."""
-    strips, weights = choice.strips, convolution.weights
-    if weights.data is None:
-        raise ValueError(f"the weights {weights.name} are not constant")
-    packed = pack_transformed(strips.filtering.transform_weights(weights.data), choice.tile.block)
-    border = _border(convolution, strips, lanes_of(lowering.core, 4))
+def _computation(convolution: Convolution, choice: FilteringChoice, lanes: int) -> Compute:
+    border = _border(convolution, choice.strips, lanes)
     layout = AnchorLayout(choice.tile, _TILES_AXIS, 2)
 
     def compute(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        transformed = transformed_input(border.apply(tensors[0]), strips)
-        sums = transformed_output(tile_products(transformed, tensors[1], layout), strips)
+        transformed = transformed_input(border.apply(tensors[0]), choice.strips)
+        sums = transformed_output(tile_products(transformed, tensors[1], layout), choice.strips)
         bias = tensors[2] if len(tensors) > 2 else None
         return [_cut(finish(sums, convolution.shape[-1], bias, convolution.dtype), convolution.shape)]
 
-    operands = (convolution.x, lowering.literal(f"{weights.name}.transformed", packed))
-    return lowering.emit(
-        node,
-        Pattern.ANCHOR,
-        operands if convolution.bias is None else (*operands, convolution.bias),
-        (name, convolution.shape, convolution.dtype),
-        compute,
-        macs=convolution.macs,
-        tile=choice.tile,
-    )
+    return compute
 
 
 def _cut(sums: Tensor, shape: tuple[int, ...]) -> Tensor:
