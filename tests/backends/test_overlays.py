@@ -149,7 +149,7 @@ def test_a_slice_is_read_where_it_lies() -> None:
 
 @st.composite
 def networks(draw: st.DrawFn) -> tuple[Networks, tuple[Value, ...]]:
-    net = Networks()
+    net = Networks(8)
     made = [net.x]
     for _ in range(draw(st.integers(2, 12))):
         source = draw(st.sampled_from(made))
@@ -219,7 +219,7 @@ class Machine:
             self.array(value)[...] = known[value]
 
 
-X = np.random.default_rng(5).standard_normal((ROWS, 4)).astype("float32")
+X = np.random.default_rng(5).standard_normal((ROWS, 8)).astype("float32")
 
 
 @settings(max_examples=300, deadline=None)
