@@ -125,12 +125,12 @@ def test_any_geometry_agrees(
         assert_agrees(*model_of(cases), core)
 
 
-@pytest.mark.parametrize("filtering", [F2, F4], ids=["F2", "F4"])
+@pytest.mark.parametrize(("filtering", "height"), [(F2, 1), (F4, 4)], ids=["strips", "channels"])
 def test_the_kernel_is_one_with_its_epilogue_and_threads_share_it(
-    filtering: Filtering, monkeypatch: pytest.MonkeyPatch
+    filtering: Filtering, height: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    force(monkeypatch, filtering, 1)
-    case = Case(1, 16, (13, 15), 32, (1, 1, 1, 1), bias=True, residual=True, activation="Relu")
+    force(monkeypatch, filtering, height)
+    case = Case(1, 16, (13, 15), 128, (1, 1, 1, 1), bias=True, residual=True, activation="Relu")
     kernels = assert_agrees(*model_of([case]), threads=2)
     (group,) = [group for group in kernels.groups if any(operation.macs for operation in group.operations)]
     assert [operation.op for operation in group.operations] == ["Conv", "Add", "Relu"]

@@ -8,6 +8,8 @@ from typing import Literal
 
 from edgec.core.target import Target
 
+_TYPICAL_BYTES_PER_MULTIPLY = 4.0
+
 
 @dataclass(frozen=True)
 class CoreDescription:
@@ -21,6 +23,7 @@ class CoreDescription:
         l2_bytes: level 2 cache; 0 if there is none.
         multiplies_pairs: whether an instruction multiplies int16 and adds neighbouring products into int32 lanes, as
             x86 does (pmaddwd).
+        memory_bytes_per_multiply: bytes that memory delivers in the time of a vector multiply-add.
     """
 
     float_lanes: int
@@ -29,21 +32,33 @@ class CoreDescription:
     l1_data_bytes: int
     l2_bytes: int
     multiplies_pairs: bool = False
+    memory_bytes_per_multiply: float = _TYPICAL_BYTES_PER_MULTIPLY
 
     @classmethod
     def of(cls, target: Target) -> CoreDescription:
         """The description of a target's core."""
         core = target.core
+        lanes = max(1, int(core.vector_bits.value) // 32)
         return cls(
-            float_lanes=max(1, int(core.vector_bits.value) // 32),
+            float_lanes=lanes,
             vector_registers=int(core.vector_registers.value),
             dot_product=core.dot_product,
             l1_data_bytes=int(core.l1_data_kib.value * 1024),
             l2_bytes=int(core.l2_kib.value * 1024) if core.l2_kib else 0,
             multiplies_pairs=_is_x86(target.compiler.triple),
+            memory_bytes_per_multiply=_memory_bytes_per_multiply(target, lanes),
         )
 
 
 def _is_x86(triple: str) -> bool:
     machine = platform.machine() if triple == "native" else triple
     return machine.lower().startswith(("x86_64", "amd64"))
+
+
+def _memory_bytes_per_multiply(target: Target, lanes: int) -> float:
+    """From the datasheet; this machine's clock is read anew each time, and two builds must not differ by it."""
+    core = target.core
+    if target.compiler.triple == "native":
+        return _TYPICAL_BYTES_PER_MULTIPLY
+    multiplies_per_second = core.clock_mhz.value * 1e6 * core.fma_per_cycle.value / lanes
+    return float(target.memory.bandwidth_gbps.value * 1e9 / multiplies_per_second)

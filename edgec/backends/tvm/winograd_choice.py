@@ -3,7 +3,7 @@
 The unit of time is a vector multiply-add, as in the choice of register tiles. Transforms count their loads, stores and
 sums; weights, which grow by 16 / 9 or 4, count as streamed from memory; strips that outgrow the cache go through it.
 The constants were fitted to measured times. The margin asks for more than a tie, as larger weights are a cost by
-themselves on small devices.
+themselves on small devices; of ways that are about as fast, the one that takes the least memory is chosen.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from edgec.backends.tvm.register_tile import choose_tile, lanes_of
 from edgec.backends.tvm.winograd import F2, F4, WINDOW, Filtering, Strips
 
 _ELEMENT_BYTES = 4
-_BYTES_PER_UNIT = 4.0
 _TRANSFORM_STEP = 3.5
 _MARGIN = 0.8
+_TIE = 1.15
 _FEWEST_CHANNELS = 8
 
 
@@ -32,11 +32,13 @@ class FilteringChoice:
         strips: the matrices and the order of the tiles.
         tile: register tile of the products, rows along the tiles of a strip.
         cost: time in vector multiply-adds.
+        bytes: memory for the transformed weights and a transformed strip.
     """
 
     strips: Strips
     tile: ConvolutionTile
     cost: float
+    bytes: int
 
 
 def choose_filtering(
@@ -55,12 +57,14 @@ def choose_filtering(
     """
     if core.float_lanes == 1 or min(inputs, outputs) < _FEWEST_CHANNELS:
         return None
-    direct = direct_cost + inputs * outputs * WINDOW**2 * _ELEMENT_BYTES / _BYTES_PER_UNIT
+    direct = direct_cost + inputs * outputs * WINDOW**2 * _ELEMENT_BYTES / core.memory_bytes_per_multiply
     candidates = [
         choice for filtering in (F2, F4) for choice in possible_filterings(filtering, extents, inputs, outputs, core)
     ]
-    best = min(candidates, key=lambda choice: choice.cost)
-    return best if best.cost < _MARGIN * direct else None
+    fastest = min(choice.cost for choice in candidates)
+    if fastest >= _MARGIN * direct:
+        return None
+    return min((choice for choice in candidates if choice.cost <= _TIE * fastest), key=lambda choice: choice.bytes)
 
 
 def possible_filterings(
@@ -88,5 +92,5 @@ def _choice(strips: Strips, batch: int, inputs: int, outputs: int, core: CoreDes
     cache = core.l2_bytes or core.l1_data_bytes
     streamed = weights * (count if weights + held > cache else 1)
     spilled = 2 * held * count if held > cache else 0
-    cost = count * (products + transforms) + (streamed + spilled) / _BYTES_PER_UNIT
-    return FilteringChoice(strips, choice.tile, cost)
+    cost = count * (products + transforms) + (streamed + spilled) / core.memory_bytes_per_multiply
+    return FilteringChoice(strips, choice.tile, cost, weights + held)

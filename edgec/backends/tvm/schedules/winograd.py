@@ -13,6 +13,8 @@ from edgec.backends.tvm.schedules.kernel_schedule import Block, KernelSchedule, 
 from edgec.backends.tvm.schedules.producers_and_epilogues import divide, join_consumers, vectorise_epilogue
 from edgec.backends.tvm.stages import AnchorLayout
 
+_MEETING = 0.8
+
 
 def schedule_winograd(kernel: KernelSchedule, anchor: Block) -> None:
     """Schedule a kernel around the products of minimal filtering."""
@@ -48,8 +50,18 @@ def _tile_output(kernel: KernelSchedule, sums: Block, half: Block, layout: Ancho
     for loop in (inner_row, inner_column):
         kernel.unroll(loop)
     kernel.vectorise(lane)
-    shared = kernel.parallel([sample, strip])[-1]
-    return shared, block, vector
+    if _shares_strips(kernel, [sample, strip], block):
+        return kernel.parallel([sample, strip])[-1], block, vector
+    return strip, kernel.parallel([block])[-1], vector
+
+
+def _shares_strips(kernel: KernelSchedule, around: list[Loop], block: Loop) -> bool:
+    """Whether the threads share the strips, rather than the work on each, for which they must meet every time."""
+
+    def use(pieces: int) -> float:
+        return pieces / (math.ceil(pieces / kernel.threads) * kernel.threads)
+
+    return use(math.prod(kernel.extent(loop) for loop in around)) >= _MEETING * use(kernel.extent(block))
 
 
 def _place_epilogue(kernel: KernelSchedule, epilogue: Block, tile: Loop, layout: AnchorLayout) -> None:
@@ -99,6 +111,12 @@ def _place_products(kernel: KernelSchedule, anchor: Block, block: Loop, layout: 
     kernel.unroll(first_row)
 
 
+def _in_parallel(kernel: KernelSchedule, block: Block) -> bool:
+    from tvm import tirx
+
+    return any(kernel.schedule.get(loop).kind == tirx.ForKind.PARALLEL for loop in kernel.schedule.get_loops(block))
+
+
 def _place_input(
     kernel: KernelSchedule, transforms: tuple[Block, Block], stages: list[Block], shared: Loop, layout: AnchorLayout
 ) -> None:
@@ -117,6 +135,8 @@ def _place_input(
     for loop in (vertical, horizontal):
         kernel.unroll(loop)
     kernel.vectorise(lane)
+    if not _in_parallel(kernel, along):
+        chunk = kernel.parallel([tile_row, chunk])[-1]
     schedule.compute_at(down, chunk, preserve_unit_loops=True)
     *_, place, column, lane = schedule.get_loops(down)
     schedule.reorder(column, place, lane)
