@@ -23,6 +23,8 @@ class CoreDescription:
         l2_bytes: level 2 cache; 0 if there is none.
         multiplies_pairs: whether an instruction multiplies int16 and adds neighbouring products into int32 lanes, as
             x86 does (pmaddwd).
+        multiplies_by_lane: whether the fp32 multiply-add takes one lane of a vector as a factor for all lanes, as
+            64-bit Arm does (fmla by element).
         memory_bytes_per_multiply: bytes that memory delivers in the time of a vector multiply-add.
     """
 
@@ -32,6 +34,7 @@ class CoreDescription:
     l1_data_bytes: int
     l2_bytes: int
     multiplies_pairs: bool = False
+    multiplies_by_lane: bool = False
     memory_bytes_per_multiply: float = _TYPICAL_BYTES_PER_MULTIPLY
 
     @classmethod
@@ -45,14 +48,15 @@ class CoreDescription:
             dot_product=core.dot_product,
             l1_data_bytes=int(core.l1_data_kib.value * 1024),
             l2_bytes=int(core.l2_kib.value * 1024) if core.l2_kib else 0,
-            multiplies_pairs=_is_x86(target.compiler.triple),
+            multiplies_pairs=_machine(target).startswith(("x86_64", "amd64")),
+            multiplies_by_lane=_machine(target).startswith(("aarch64", "arm64")),
             memory_bytes_per_multiply=_memory_bytes_per_multiply(target, lanes),
         )
 
 
-def _is_x86(triple: str) -> bool:
-    machine = platform.machine() if triple == "native" else triple
-    return machine.lower().startswith(("x86_64", "amd64"))
+def _machine(target: Target) -> str:
+    triple = target.compiler.triple
+    return (platform.machine() if triple == "native" else triple).lower()
 
 
 def _memory_bytes_per_multiply(target: Target, lanes: int) -> float:

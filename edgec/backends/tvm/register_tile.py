@@ -15,6 +15,7 @@ from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.kernel_graph import ConvolutionTile
 
 _ACCUMULATORS_IN_FLIGHT = 8
+_FLOAT_BYTES = 4
 _MOST_VECTORS = 8
 _ROW_COST = 0.25
 _WEIGHT_COST = 0.5
@@ -77,7 +78,8 @@ def choose_tile(
             for axis, extent in enumerate(extents):
                 others = math.prod(extents) // max(1, extent)
                 for rows in range(1, min(extent, registers) + 1):
-                    if rows * vectors + vectors + 1 > registers:
+                    factors = rows if core.multiplies_by_lane and dtype_bytes == _FLOAT_BYTES else 1
+                    if rows * vectors + vectors + factors > registers:
                         break
                     cost = others * _cost(extent, rows, vectors, blocks)
                     rank = (round(cost, 3), blocks * block, rows * vectors, -axis)

@@ -3,6 +3,8 @@
 A tile of `rows` output positions by `vectors * lanes` output channels is accumulated in registers over the whole
 reduction; for each input element one broadcast meets `vectors` weight vectors, which lie one after another in memory.
 Where an instruction adds up products of small integers, a few neighbouring channels take the place of one element.
+Where the multiply-add takes a lane of a vector as its factor, each row loads a vector of neighbouring channels at once
+instead of one element at a time: a load serves as many multiplications as the vector has lanes.
 """
 
 from __future__ import annotations
@@ -122,15 +124,38 @@ def _place_input_stage(kernel: KernelSchedule, stage: Block, shared: Loop | None
 
 
 def _finish_tile(kernel: KernelSchedule, anchor: Block, loops: _TiledLoops) -> None:
+    reduction = _load_rows_by_vector(kernel, anchor, loops)
     for loop in (loops.row, loops.vector):
         kernel.unroll(loop)
     if not loops.step:
         # Before the initialisation is split off: afterwards the block is no reduction to TVM any more.
         kernel.vectorise(loops.lane)
-    start = kernel.schedule.decompose_reduction(anchor, loops.reduction[0])
+    start = kernel.schedule.decompose_reduction(anchor, reduction[0])
     if loops.step:
         kernel.schedule.tensorize(loops.lane, intrinsic_of(kernel.schedule.get(anchor).annotations))
     row, vector, lane = list(kernel.schedule.get_loops(start))[-3:]
     kernel.vectorise(lane)
     kernel.unroll(vector)
     kernel.unroll(row)
+
+
+def _load_rows_by_vector(kernel: KernelSchedule, anchor: Block, loops: _TiledLoops) -> list[Loop]:
+    """Copy a vector of each row's input into registers for that many steps of the reduction; gives the reduction loops.
+
+    LLVM keeps the copy in registers, since every index into it is constant once the loops are unrolled.
+    """
+    lanes, last = kernel.core.float_lanes, loops.reduction[-1]
+    reads = kernel.schedule.get(anchor).reads
+    data = len(reads) - 2
+    fits = kernel.core.multiplies_by_lane and kernel.extent(last) % lanes == 0
+    if not fits or loops.step or data < 0 or str(reads[data].source.dtype) != "float32":
+        return loops.reduction
+    outer, step = kernel.schedule.split(last, [None, lanes])
+    copy = kernel.schedule.cache_read(anchor, data, "local")
+    kernel.schedule.compute_at(copy, outer)
+    *rows, lane = kernel.loops(copy, outer)[0]
+    for loop in (step, *rows):
+        kernel.unroll(loop)
+    if kernel.extent(lane) == lanes:
+        kernel.vectorise(lane)
+    return [*loops.reduction[:-1], outer]
