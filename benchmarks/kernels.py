@@ -27,7 +27,7 @@ from edgec.backends.tvm.code_generation import primitive_function
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.fusion import KernelGroup, fuse
 from edgec.backends.tvm.kernel_graph import Pattern
-from edgec.backends.tvm.lowering import lower_graph
+from edgec.backends.tvm.model_lowering import lower_graph
 from edgec.backends.tvm.schedules.rules import schedule
 
 Attribute = int | list[int]

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from edgec.backends.plan import Fallback
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.kernel_graph import KernelGraph
-from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
+from edgec.backends.tvm.model_lowering import lower_graph, unsupported_nodes
 from edgec.core.errors import EdgecError
 from edgec.core.passes import Pass, PassContext
 from edgec.passes.fold_constants import FoldConstants

@@ -11,7 +11,7 @@ from kernel_graph_evaluator import Evaluation, Kernels, operations
 from node_cases import CORE
 
 from edgec.backends.tvm.kernel_graph import Operation
-from edgec.backends.tvm.lowering import lower_graph
+from edgec.backends.tvm.model_lowering import lower_graph
 from tests.models.builder import GraphBuilder
 
 pytest.importorskip("tvm")

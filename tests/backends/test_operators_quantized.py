@@ -11,7 +11,7 @@ from kernel_graph_evaluator import Evaluation, Kernels
 from node_cases import CORE
 from onnx import TensorProto, helper
 
-from edgec.backends.tvm.lowering import lower_graph
+from edgec.backends.tvm.model_lowering import lower_graph
 
 pytest.importorskip("tvm")
 

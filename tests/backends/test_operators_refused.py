@@ -9,7 +9,7 @@ import pytest
 from node_cases import CORE
 from onnx import TensorProto
 
-from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
+from edgec.backends.tvm.model_lowering import lower_graph, unsupported_nodes
 from edgec.core.errors import EdgecError, ExitStatus
 from tests.models.builder import GraphBuilder
 

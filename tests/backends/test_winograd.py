@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.kernel_graph import Operation, Value
-from edgec.backends.tvm.lowering import lower_graph
+from edgec.backends.tvm.model_lowering import lower_graph
 from edgec.backends.tvm.operators import winograd as operators
 from edgec.backends.tvm.winograd import F2, F4, Filtering
 from edgec.backends.tvm.winograd_choice import FilteringChoice, possible_filterings

@@ -17,9 +17,9 @@ from edgec.backends.tvm.driver import Program, write_driver
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup, fuse
 from edgec.backends.tvm.integer.recognition import form_integer_nodes
 from edgec.backends.tvm.kernel_graph import KernelGraph, Value
-from edgec.backends.tvm.lowering import lower_graph, unsupported_nodes
 from edgec.backends.tvm.machine_code import KernelSource, ObjectCode, compile_kernels
 from edgec.backends.tvm.memory import MemoryPlan, plan_memory
+from edgec.backends.tvm.model_lowering import lower_graph, unsupported_nodes
 from edgec.backends.tvm.overlays import lay_over
 from edgec.backends.tvm.packaging import package
 from edgec.core.interface import Interface
