@@ -8,25 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edgec.backends.tvm.backend import c_name
 from edgec.backends.tvm.kernel_graph import Block
 from tests.backends import kernel_graphs as make
 from tests.backends.artifacts import plan_for
 
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
-
-
-@pytest.mark.parametrize(
-    ("name", "identifier"),
-    [
-        ("resnet18", "resnet18"),
-        ("ch_ppocr_v2.0 (infer)", "ch_ppocr_v2_0_infer"),
-        ("2d-net", "model_2d_net"),
-        ("…", "model"),
-    ],
-)
-def test_any_name_becomes_an_identifier(name: str, identifier: str) -> None:
-    assert c_name(name) == identifier
 
 
 @pytest.mark.parametrize(

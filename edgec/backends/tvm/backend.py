@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar
@@ -26,6 +25,7 @@ from edgec.core.interface import Interface
 from edgec.core.progress import Progress
 from edgec.core.target import Target
 from edgec.core.tensor import TensorSpec
+from edgec.graph.load import identifier
 from edgec.graph.shapes import model_inputs
 
 
@@ -64,7 +64,7 @@ def plan_graph(
     progress: Progress,
 ) -> BuildPlan:
     """The build plan of a kernel graph, whose values may have other names than the model's inputs and outputs."""
-    symbol = c_name(graph.name)
+    symbol = identifier(graph.name)
     block = fuse(lay_over(without_dead_steps(graph.main)))
     kernels, code = _compile(block, symbol, target, threads, progress)
     scratch = {
@@ -108,12 +108,6 @@ def _compile(
     sources = [KernelSource(kernel.symbol, kernel.function, kernel.plain) for kernel in dict.fromkeys(kernels.values())]
     progress.start(f"compile {len(sources)} kernels")
     return kernels, compile_kernels(sources, target.compiler)
-
-
-def c_name(name: str) -> str:
-    """A C identifier that resembles a name."""
-    words = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
-    return words if words[:1].isalpha() else f"model_{words}".rstrip("_")
 
 
 def _specs(values: tuple[Value, ...], names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
