@@ -54,7 +54,7 @@ def observe() -> Machine:
     total = sum(after) - sum(before)
     idle = after[3] + after[4] - before[3] - before[4]
     share = 1.0 - idle / total if total else 0.0
-    system = f"{platform.system()} {platform.release()}"
+    system = platform.system()
     return Machine(_processor_name(), len(os.sched_getaffinity(0)), system, os.getloadavg()[0], share)
 
 
