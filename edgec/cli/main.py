@@ -30,6 +30,8 @@ from edgec.core.errors import ExitStatus
 from edgec.core.version import VERSION
 
 _INTERRUPTED = 130
+_signals: list[int] = []
+"""Signals that this process was asked to leave with."""
 
 app = typer.Typer(
     name="edgec",
@@ -87,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
     except Exception as problem:  # noqa: BLE001 - the one boundary; everything becomes a message and a status
+        if _signals:
+            return 128 + _signals[0]
         return failure.report(failure.translated(problem, arguments))
     return status
 
@@ -112,9 +116,15 @@ def _prepare_process() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    _signals.clear()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGINT, _leave)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
+    # A library whose callback this interrupts may turn the exception into one of its own: the number is kept.
+    _signals.append(number)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(128 + number)
