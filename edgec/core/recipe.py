@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from edgec.core.codes.passes import PASS_BROKEN, PASS_NOT_FOUND, RECIPE_INVALID, RECIPE_NOT_FOUND
 from edgec.core.errors import EdgecError
 from edgec.core.passes import Pass, PassOptions
+from edgec.core.small_file import read_small_file
 
 ENTRY_POINTS = "edgec.passes"
 """Entry-point group of passes: `fold-batch-norm = "package.module:FoldBatchNorm"`."""
@@ -126,7 +127,7 @@ def _read_built_in(name: str) -> str:
 
 def _read_file(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_small_file(path).decode()
     except OSError as error:
         what = f"the recipe {path} cannot be read: {error.strerror}"
         raise EdgecError(RECIPE_NOT_FOUND, what, where=str(path), hint="check the path") from error

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import edgec.targets
 from edgec.core.codes.target import INVALID_DATASHEET, UNKNOWN_TARGET, UNREADABLE_DATASHEET
 from edgec.core.errors import EdgecError
+from edgec.core.small_file import read_small_file
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -76,7 +77,7 @@ def load_target(name_or_path: str) -> Target:
     """
     path = target_path(name_or_path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_small_file(path).decode()
     except (OSError, UnicodeDecodeError) as fault:
         raise EdgecError(
             UNREADABLE_DATASHEET, f"{path}: {fault}", where=str(path), hint="give the path of a readable TOML file"

@@ -12,6 +12,7 @@ from pydantic import JsonValue, ValidationError
 
 from edgec.core.codes import report as codes
 from edgec.core.errors import EdgecError
+from edgec.core.small_file import read_small_file
 from edgec.report.schema import SCHEMA, Report
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def load_report(path: Path) -> Report:
     """
     file = path / "report.json" if path.is_dir() else path
     try:
-        content = file.read_bytes()
+        content = read_small_file(file)
     except OSError as error:
         raise EdgecError(
             codes.UNREADABLE,
