@@ -145,8 +145,18 @@ static int run_alone(edgec_task function, void *context)
 #include <sched.h>
 #include <stdatomic.h>
 
-/* Threads spin before they sleep or yield: the next kernel usually follows within microseconds. */
-#define SPINS 2000
+/* Threads spin before they sleep or yield: the next kernel usually follows within microseconds, and to wake a thread
+ * takes tens of them. */
+#define SPINS 100000
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ volatile("yield");
+#endif
+}
 
 static struct {
     pthread_mutex_t in_use; /* held by the run that uses the workers */
@@ -171,6 +181,7 @@ static void *work(void *argument)
     unsigned seen = 0;
     for (;;) {
         for (int spin = 0; spin < SPINS && atomic_load(&pool.round) == seen; ++spin) {
+            relax();
         }
         pthread_mutex_lock(&pool.mutex);
         while (atomic_load(&pool.round) == seen) {
@@ -218,6 +229,7 @@ static int launch(edgec_task function, void *context, int tasks)
     for (int spins = SPINS; atomic_load(&pool.unfinished) != 0;) {
         if (spins > 0) {
             --spins;
+            relax();
         } else {
             sched_yield(); /* there are more threads than free cores */
         }
