@@ -84,7 +84,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
     evaluation = evaluate(options.data, static, options.seed)
     with staged(options.out) as folder:
         pipeline = Pipeline(passes, ReferenceGate(seed=options.seed, samples=evaluation.samples), size_of)
-        context = PassContext(target, evaluation.calibration, options.seed, progress)
+        context = PassContext(target, evaluation.calibration, evaluation.source, options.seed, progress)
         result = pipeline.run(loaded.model, context, keep_step=_keeper(folder) if options.keep_steps else None)
         plan = backend.plan(result.model, target, name=loaded.name, threads=options.threads, progress=progress)
         execute(plan, folder, progress)

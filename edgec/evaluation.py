@@ -9,9 +9,8 @@ import onnx_ir as ir
 
 from edgec.core.data import DataSource, LabelledSample, load_data
 from edgec.core.metric import Metric, Mode, Unavailable, Value
-from edgec.core.passes import Sample
 from edgec.core.progress import Progress
-from edgec.core.tensor import TensorSpec
+from edgec.core.tensor import Sample, TensorSpec
 from edgec.graph.inputs import sample_inputs
 from edgec.graph.reference import ReferenceSession
 from edgec.graph.shapes import model_inputs, static_shape
@@ -32,7 +31,7 @@ class Evaluation:
     """
 
     def __init__(self, source: DataSource | None, model: ir.Model, seed: int) -> None:
-        self._source = source
+        self.source = source
         self.samples: tuple[Sample, ...] = (
             tuple(sample_inputs(model, _CHECKED_SAMPLES, seed)) if source is None else _first(source)
         )
@@ -40,19 +39,19 @@ class Evaluation:
     @property
     def data_sha256(self) -> str | None:
         """Digest of the data; None without data."""
-        return self._source.sha256 if self._source is not None else None
+        return self.source.sha256 if self.source is not None else None
 
     @property
     def calibration(self) -> Sequence[Sample]:
         """Calibration samples; empty without data."""
-        return tuple(self._source.calibration()) if self._source is not None else ()
+        return tuple(self.source.calibration()) if self.source is not None else ()
 
     def accuracy(self, original: ir.Model, built: ir.Model, progress: Progress) -> dict[str, Metric]:
         """`accuracy_original` and `accuracy` on the evaluation samples, by the arg-max of the models' first output."""
-        labelled = list(self._source.evaluation()) if self._source is not None else []
+        labelled = list(self.source.evaluation()) if self.source is not None else []
         labelled = [sample for sample in labelled if _is_class(sample.label)]
         if not labelled:
-            reason = "the data has no class labels" if self._source else "no labelled data; give some with --data"
+            reason = "the data has no class labels" if self.source else "no labelled data; give some with --data"
             missing = Unavailable(unavailable=reason)
             return {"accuracy_original": missing, "accuracy": missing}
         progress.start("evaluate", total=2 * len(labelled))

@@ -15,9 +15,8 @@ from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
 from edgec.core.manifest import check_integrity
 from edgec.core.output_file import whole_file
-from edgec.core.passes import Sample
 from edgec.core.progress import Progress
-from edgec.core.tensor import TensorSpec
+from edgec.core.tensor import Sample, TensorSpec
 from edgec.measure.running import run_artifact
 
 

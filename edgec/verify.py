@@ -14,8 +14,8 @@ from edgec.core.errors import EdgecError
 from edgec.core.fidelity import Fidelity
 from edgec.core.interface import Interface
 from edgec.core.manifest import check_integrity
-from edgec.core.passes import Sample
 from edgec.core.progress import Progress
+from edgec.core.tensor import Sample
 from edgec.graph.fidelity import compare
 from edgec.graph.gate import HALF_TOLERANCE, ROUNDING_TOLERANCE
 from edgec.graph.gate import tolerance as exact_tolerance

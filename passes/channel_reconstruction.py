@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 import onnx_ir as ir
 
-from edgec.core.passes import Sample
+from edgec.core.tensor import Sample
 from edgec.graph.channels import ChannelMap
 from edgec.graph.channels_trace import ConstantAxis, Role
 from edgec.graph.reference import ReferenceSession

@@ -21,8 +21,7 @@ from edgec.core.array_file import ArrayFile
 from edgec.core.codes.data import BAD_SPEC, DOES_NOT_FIT, EMPTY_SPLIT
 from edgec.core.data_fit import LABELS, check_finite, match_names, sample_count, sample_of
 from edgec.core.errors import EdgecError
-from edgec.core.passes import Sample
-from edgec.core.tensor import TensorSpec
+from edgec.core.tensor import Sample, TensorSpec
 
 _EVALUATION_EVERY = 5
 _MOST_CALIBRATION_SAMPLES = 256

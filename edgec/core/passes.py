@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-import numpy as np
 import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
+from edgec.core.data import DataSource
 from edgec.core.progress import Progress, Silent
 from edgec.core.target import Target
-
-Sample = Mapping[str, np.ndarray]
-"""One set of inputs of a model by name."""
+from edgec.core.tensor import Sample
 
 
 class Kind(StrEnum):
@@ -61,12 +59,14 @@ class PassContext:
     Attributes:
         target: the device that the model is compiled for; None in `analyze`.
         calibration: samples for passes that declare `Need.CALIBRATION`; may be empty otherwise.
+        data: what `--data` names, for passes that declare `Need.TRAINING` or `Need.EVALUATION`; None without data.
         seed: seed of every random choice.
         progress: where to report long work.
     """
 
     target: Target | None = None
     calibration: Iterable[Sample] = ()
+    data: DataSource | None = None
     seed: int = 0
     progress: Progress = field(default_factory=Silent)
 

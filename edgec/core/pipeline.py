@@ -93,8 +93,9 @@ class Pipeline:
         return PipelineResult(model, tuple(records))
 
     def _check_needs(self, context: PassContext) -> None:
-        # Only calibration samples travel in the context so far; training and evaluation data have no carrier.
         given = {Need.CALIBRATION} if _has_any(context) else set()
+        if context.data is not None:
+            given |= {Need.TRAINING, Need.EVALUATION}
         missing = [(step.name, need) for step in self._passes for need in step.needs if need not in given]
         if missing:
             listed = ", ".join(f"`{name}` needs {need} data" for name, need in missing)

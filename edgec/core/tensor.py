@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+
+Sample = Mapping[str, np.ndarray]
+"""One set of inputs of a model by name."""
 
 
 class TensorSpec(BaseModel):

@@ -12,8 +12,9 @@ from edgec.core.codes.model import INPUTS_UNKNOWN, REFERENCE_RUN
 from edgec.core.codes.passes import PASS_CHANGED_OUTPUTS
 from edgec.core.errors import EdgecError
 from edgec.core.fidelity import Fidelity
-from edgec.core.passes import Kind, Pass, Sample
+from edgec.core.passes import Kind, Pass
 from edgec.core.pipeline import Verdict
+from edgec.core.tensor import Sample
 from edgec.graph.fidelity import compare
 from edgec.graph.inputs import sample_inputs
 from edgec.graph.reference import ReferenceSession

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgec.core.codes.model import INPUTS_UNKNOWN
 from edgec.core.errors import EdgecError
-from edgec.core.passes import Sample
+from edgec.core.tensor import Sample
 from edgec.graph.input_ranges import InputRange, range_of
 from edgec.graph.shapes import model_inputs, static_shape
 

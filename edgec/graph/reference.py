@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from edgec.core.codes.model import REFERENCE_RUN, REFERENCE_TIMEOUT
 from edgec.core.errors import EdgecError
-from edgec.core.passes import Sample
+from edgec.core.tensor import Sample
 from edgec.graph.quiet import quiet_onnx_ir
 
 _MESSAGE_BYTES = 1_800_000_000

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from edgec.backends.plan import BuildPlan
 from edgec.core.metric import Metric, Mode, Unavailable, exact
-from edgec.core.passes import Sample
 from edgec.core.progress import Progress
 from edgec.core.target import Target
+from edgec.core.tensor import Sample
 from edgec.measure.emulated_counts import count_instructions
 from edgec.measure.energy import energy_on_host
 from edgec.measure.host_timing import HostTiming, time_on_host
