@@ -27,12 +27,14 @@ class KernelRate:
         macs_per_second: multiply-accumulates, all lanes in use.
         bytes_per_second: of activations and weights.
         basis: what the numbers rest on.
+        call_seconds: time of a kernel call beyond its work; matters where nodes are added or go.
     """
 
     lanes: int
     macs_per_second: float
     bytes_per_second: float
     basis: str
+    call_seconds: float = 0.0
 
     @classmethod
     def of(cls, target: Target | None) -> KernelRate:
@@ -47,7 +49,19 @@ class KernelRate:
             return cls(lanes, peak, target.memory.bandwidth_gbps.value * 1e9, basis)
         bandwidth = fitted.effective_bandwidth_gbps.value * 1e9
         basis = f"the latency model of {target.name}"
-        return cls(lanes, peak * fitted.compute_efficiency.value, bandwidth, basis)
+        call_seconds = fitted.kernel_overhead_us.value * 1e-6
+        return cls(lanes, peak * fitted.compute_efficiency.value, bandwidth, basis, call_seconds)
+
+    def kernel_seconds(self, macs: float, outputs: int, moved: float) -> float:
+        """Time of one kernel.
+
+        Args:
+            macs: its multiply-accumulates.
+            outputs: output channels that are computed together (of one group), which fill vectors.
+            moved: bytes of activations and weights.
+        """
+        full = -(-outputs // self.lanes) * self.lanes / max(outputs, 1)
+        return macs * full / self.macs_per_second + moved / self.bytes_per_second + self.call_seconds
 
 
 @dataclass(frozen=True, eq=False)
