@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup
+from edgec.backends.tvm.implementation import LoopOrder
 from edgec.backends.tvm.kernel_graph import ConvolutionTile, Overlay, Value
 
 _LONGEST_NAME = 48
@@ -108,20 +109,26 @@ def make_kernels(
     """
     from tvm_ffi import StructuralKey
 
-    known: dict[tuple[Any, ConvolutionTile | None], Kernel] = {}
+    known: dict[tuple[Any, ConvolutionTile | None, LoopOrder | None], Kernel] = {}
     taken: set[str] = set()
     kernels: dict[KernelGroup, Kernel] = {}
     for group in groups:
         function = primitive_function(group, strides)
         if group in in_place:
             function = function.without_attr("tirx.noalias")
-        key = (StructuralKey(function), group.anchor.tile)  # type: ignore[call-arg]  # its stub is wrong
+        key = (StructuralKey(function), group.anchor.tile, _loop_order(group))  # type: ignore[call-arg]  # its stub is wrong
         if key not in known:
             scheduled = schedule(function, group, core, threads)
             known[key] = Kernel(_symbol(name, group, taken), scheduled.function, function, scheduled.fallback_reason)
         kernels[group] = known[key]
         advance()
     return kernels
+
+
+def _loop_order(group: KernelGroup) -> LoopOrder | None:
+    """What was chosen beyond the register tile and is no part of the computation."""
+    choice = group.anchor.choice
+    return None if choice is None else choice.implementation.order
 
 
 def primitive_function(group: KernelGroup, strides: Strides = DENSE) -> Any:  # noqa: ANN401  TVM ships no types

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from edgec.backends.tvm.implementation import Choice
+
 Compute = Callable[[Sequence[Any]], Sequence[Any]]
 """Builds the TE tensors of the outputs from those of the inputs; TVM ships no types."""
 
@@ -103,6 +105,7 @@ class Operation:
         compute: builds the TE tensors of the outputs from those of the inputs; pure, may be called again.
         macs: multiply-accumulates.
         tile: the register tile that an anchor's schedule must use; None for others.
+        choice: how an anchor is computed, where that could be done in another way; None for others.
         joins: axis of the output along which its inputs lie one after another; None if it does more than join them.
         cuts: first element, by axis, of the box of its only input that is the output; None if it does more than cut.
     """
@@ -117,6 +120,7 @@ class Operation:
     tile: ConvolutionTile | None = None
     joins: int | None = None
     cuts: tuple[int, ...] | None = None
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from edgec.backends.plan import Fallback
 from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.implementation import NO_CHOICES, Choice, Choices, Contraction, Implementation
 from edgec.backends.tvm.kernel_graph import (
     Block,
     Compute,
@@ -97,13 +98,18 @@ class Lowering:
         problems: every node so far that cannot be lowered.
     """
 
-    def __init__(self, core: CoreDescription, opsets: Mapping[str, int]) -> None:
+    def __init__(self, core: CoreDescription, opsets: Mapping[str, int], choices: Choices = NO_CHOICES) -> None:
         self.core = core
+        self._choices = choices
         self.opsets = opsets
         self.steps: list[Step] = []
         self.problems: list[Fallback] = []
         self._canonical: dict[ir.Value, Value] = {}
         self._channels_last: dict[ir.Value, Value] = {}
+
+    def chosen(self, contraction: Contraction | None) -> Implementation | None:
+        """How measurements say that a contraction is computed; None leaves it to the cost model."""
+        return None if contraction is None else self._choices.get(contraction)
 
     def opset(self, node: ir.Node) -> int:
         """The version of the operator set that defines a node."""
@@ -247,9 +253,10 @@ class Lowering:
         *,
         macs: int = 0,
         tile: ConvolutionTile | None = None,
+        choice: Choice | None = None,
     ) -> Value:
         """Append an operation with one output, given as (name, shape, dtype), and return that output."""
-        return self.emit_several(node, pattern, inputs, [output], compute, macs=macs, tile=tile)[0]
+        return self.emit_several(node, pattern, inputs, [output], compute, macs=macs, tile=tile, choice=choice)[0]
 
     def emit_several(
         self,
@@ -261,6 +268,7 @@ class Lowering:
         *,
         macs: int = 0,
         tile: ConvolutionTile | None = None,
+        choice: Choice | None = None,
     ) -> tuple[Value, ...]:
         """Append an operation with several outputs, each given as (name, shape, dtype), and return them.
 
@@ -269,7 +277,10 @@ class Lowering:
         if all(0 in shape for _, shape, _ in outputs):
             return tuple(self.literal(name, np.zeros(shape, dtype)) for name, shape, dtype in outputs)
         results = tuple(Value(*output) for output in outputs)
-        self.steps.append(Operation(label(node), node.op_type, pattern, tuple(inputs), results, compute, macs, tile))
+        operation = Operation(
+            label(node), node.op_type, pattern, tuple(inputs), results, compute, macs, tile, choice=choice
+        )
+        self.steps.append(operation)
         return results
 
     def view(self, node: str, source: Value, output: tuple[str, tuple[int, ...], str], offset_bytes: int = 0) -> Value:

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from edgec.backends.plan import Fallback
 from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.implementation import NO_CHOICES, Choices
 from edgec.backends.tvm.kernel_graph import Block, KernelGraph, Value
 from edgec.backends.tvm.lowering import Lowering, element_type, static_shape
 from edgec.core.codes.backend import UNSUPPORTED_NODES
@@ -45,13 +46,13 @@ def unsupported_nodes(model: ir.Model, core: CoreDescription) -> tuple[Fallback,
     return tuple(lowering.problems)
 
 
-def lower_graph(model: ir.Model, core: CoreDescription, name: str) -> KernelGraph:
+def lower_graph(model: ir.Model, core: CoreDescription, name: str, choices: Choices = NO_CHOICES) -> KernelGraph:
     """Lower a model whose shapes are all static.
 
     Raises:
         EdgecError: EC0401 with every unsupported node in `details`.
     """
-    lowering = Lowering(core, model.opset_imports)
+    lowering = Lowering(core, model.opset_imports, choices)
     block = _main_block(lowering, model.graph)
     problems = lowering.problems
     if problems:

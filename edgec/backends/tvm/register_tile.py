@@ -8,10 +8,11 @@ pipelines waiting.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.implementation import Implementation
 from edgec.backends.tvm.kernel_graph import ConvolutionTile
 
 _ACCUMULATORS_IN_FLIGHT = 8
@@ -65,10 +66,26 @@ def choose_tile(
         dtype_bytes: of an accumulator.
         channel_multiple: a block may not straddle multiples of this (channels of a group); 0 if it may.
     """
-    registers = core.vector_registers
-    widest = lanes_of(core, dtype_bytes)
     best: tuple[float, int, int, int] | None = None
     choice: TileChoice | None = None
+    for possible in possible_tiles(extents, channels, core, dtype_bytes, channel_multiple):
+        tile = possible.tile
+        covered = math.ceil(channels / tile.block) * tile.block
+        rank = (round(possible.cost, 3), covered, tile.rows * tile.vectors, -possible.row_axis)
+        if best is None or rank < best:
+            best, choice = rank, possible
+    if choice is None:
+        cost = float(math.prod(extents) * channels)
+        return TileChoice(max(0, len(extents) - 1), ConvolutionTile(1, 1, 1), cost)
+    return choice
+
+
+def possible_tiles(
+    extents: Sequence[int], channels: int, core: CoreDescription, dtype_bytes: int, channel_multiple: int
+) -> Iterator[TileChoice]:
+    """Every tile that fits the registers; arguments as for `choose_tile`."""
+    registers = core.vector_registers
+    widest = lanes_of(core, dtype_bytes)
     for lanes in (widest >> shift for shift in range(widest.bit_length())):
         for vectors in range(1, _MOST_VECTORS + 1):
             block = lanes * vectors
@@ -82,13 +99,13 @@ def choose_tile(
                     if rows * vectors + vectors + factors > registers:
                         break
                     cost = others * _cost(extent, rows, vectors, blocks)
-                    rank = (round(cost, 3), blocks * block, rows * vectors, -axis)
-                    if best is None or rank < best:
-                        best, choice = rank, TileChoice(axis, ConvolutionTile(rows, vectors, lanes), cost)
-    if choice is None:
-        cost = float(math.prod(extents) * channels)
-        return TileChoice(max(0, len(extents) - 1), ConvolutionTile(1, 1, 1), cost)
-    return choice
+                    yield TileChoice(axis, ConvolutionTile(rows, vectors, lanes), cost)
+
+
+def tile_of(implementation: Implementation) -> TileChoice:
+    """The tile of a choice that measurements made; without a cost, as nothing is left to compare."""
+    tile = ConvolutionTile(implementation.rows, implementation.vectors, implementation.lanes)
+    return TileChoice(implementation.row_axis, tile, 0.0)
 
 
 def windowed_tile(

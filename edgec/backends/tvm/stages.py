@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edgec.backends.tvm.implementation import Choice, Contraction, Implementation, LoopOrder
 from edgec.backends.tvm.kernel_graph import ConvolutionTile
 
 _PREFIX = "edgec."
@@ -38,11 +39,13 @@ class AnchorLayout:
         tile: the register tile.
         row_axis: output axis that the tile's rows run along.
         batch_axes: leading output axes that stay outermost, as the right side or the input depends on them.
+        order: of the loops around the tile.
     """
 
     tile: ConvolutionTile
     row_axis: int
     batch_axes: int
+    order: LoopOrder = LoopOrder.BY_SIZE
 
     def attributes(self, role: Role) -> dict[str, str | int]:
         """As attributes of a TE stage."""
@@ -53,6 +56,7 @@ class AnchorLayout:
             _PREFIX + "lanes": self.tile.lanes,
             _PREFIX + "row_axis": self.row_axis,
             _PREFIX + "batch_axes": self.batch_axes,
+            _PREFIX + "order": str(self.order),
         }
 
     @classmethod
@@ -63,7 +67,19 @@ class AnchorLayout:
             return int(str(annotations[_PREFIX + key]))
 
         tile = ConvolutionTile(number("rows"), number("vectors"), number("lanes"))
-        return cls(tile, number("row_axis"), number("batch_axes"))
+        order = LoopOrder(str(annotations[_PREFIX + "order"]))
+        return cls(tile, number("row_axis"), number("batch_axes"), order)
+
+
+def choice_of(contraction: Contraction | None, layout: AnchorLayout) -> Choice | None:
+    """The direct sum of a contraction with some layout as a choice; None where there is no other way."""
+    if contraction is None:
+        return None
+    tile = layout.tile
+    made = Implementation(
+        row_axis=layout.row_axis, rows=tile.rows, vectors=tile.vectors, lanes=tile.lanes, order=layout.order
+    )
+    return Choice(contraction, made)
 
 
 def role_attributes(role: Role) -> dict[str, str | int]:

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.implementation import Algorithm, Implementation
 from edgec.backends.tvm.kernel_graph import ConvolutionTile
-from edgec.backends.tvm.register_tile import choose_tile, lanes_of
+from edgec.backends.tvm.register_tile import choose_tile, lanes_of, tile_of
 from edgec.backends.tvm.winograd import F2, F4, WINDOW, Filtering, Strips
 
 _ELEMENT_BYTES = 4
@@ -65,6 +66,31 @@ def choose_filtering(
     if fastest >= _MARGIN * direct:
         return None
     return min((choice for choice in candidates if choice.cost <= _TIE * fastest), key=lambda choice: choice.bytes)
+
+
+def filtering_of(implementation: Implementation, extents: Sequence[int]) -> FilteringChoice | None:
+    """The way that measurements chose for an output of (batch, height, width); None if that is the direct sum."""
+    filtering = {Algorithm.FILTERING_2: F2, Algorithm.FILTERING_4: F4}.get(implementation.algorithm)
+    if filtering is None:
+        return None
+    _, rows, columns = extents
+    tile_rows, tile_columns = math.ceil(rows / filtering.outputs), math.ceil(columns / filtering.outputs)
+    height = max(1, implementation.strip_height)
+    strips = Strips(filtering, math.ceil(tile_rows / height), height, tile_columns)
+    return FilteringChoice(strips, tile_of(implementation).tile, 0.0, 0)
+
+
+def implementation_of(choice: FilteringChoice) -> Implementation:
+    """A way by minimal filtering as the data that `filtering_of` takes."""
+    filtering, tile = choice.strips.filtering, choice.tile
+    return Implementation(
+        algorithm=Algorithm.FILTERING_2 if filtering is F2 else Algorithm.FILTERING_4,
+        row_axis=0,
+        rows=tile.rows,
+        vectors=tile.vectors,
+        lanes=tile.lanes,
+        strip_height=choice.strips.height,
+    )
 
 
 def possible_filterings(

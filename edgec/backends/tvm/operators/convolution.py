@@ -23,12 +23,13 @@ from edgec.backends.tvm.contraction import (
     pack_depthwise_stage,
 )
 from edgec.backends.tvm.core_description import CoreDescription
+from edgec.backends.tvm.implementation import Contraction, ContractionKind, LoopOrder
 from edgec.backends.tvm.kernel_graph import Pattern, UnsupportedNodeError, Value
 from edgec.backends.tvm.lowering import Lowering, lowers
 from edgec.backends.tvm.operators.emission import optional_input, required_input
 from edgec.backends.tvm.operators.winograd import emit_filtered
-from edgec.backends.tvm.register_tile import TileChoice, choose_tile, lanes_of, windowed_tile
-from edgec.backends.tvm.stages import AnchorLayout
+from edgec.backends.tvm.register_tile import TileChoice, choose_tile, lanes_of, tile_of, windowed_tile
+from edgec.backends.tvm.stages import AnchorLayout, choice_of
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,17 @@ def emit_convolution(lowering: Lowering, node: ir.Node, convolution: Convolution
 
 
 def _emit_dense(lowering: Lowering, node: ir.Node, convolution: Convolution, name: str) -> Value:
-    merged, choice = merge_groups(convolution, lowering.core)
+    contraction = _contraction(convolution, ContractionKind.CONVOLUTION)
+    chosen = lowering.chosen(contraction)
+    merged, choice = merge_groups(convolution, lowering.core) if chosen is None else (1, tile_of(chosen))
     direct_cost = choice.cost * math.prod(convolution.weights.shape[1:])
-    filtered = emit_filtered(lowering, node, convolution, name, direct_cost)
+    filtered = emit_filtered(lowering, node, convolution, name, direct_cost, contraction)
     if filtered is not None:
         return filtered
     weights, window, tile = convolution.weights, convolution.window, choice.tile
     accumulator = accumulator_of(convolution.x.dtype)
     group = (weights.shape[0] * merged // convolution.groups, weights.shape[1] * merged)
-    layout = AnchorLayout(tile, choice.row_axis, 1)
+    layout = AnchorLayout(tile, choice.row_axis, 1, LoopOrder.BY_SIZE if chosen is None else chosen.order)
     constant = weights.data is not None
     if weights.data is not None:
         packed = pack_dense(block_diagonal(weights.data, convolution.groups, merged), tile.block)
@@ -110,6 +113,7 @@ def _emit_dense(lowering: Lowering, node: ir.Node, convolution: Convolution, nam
         compute,
         macs=convolution.macs,
         tile=tile,
+        choice=choice_of(contraction, layout),
     )
 
 
@@ -119,7 +123,12 @@ def _emit_depthwise(lowering: Lowering, node: ir.Node, convolution: Convolution,
     channels = weights.shape[0]
     extents = (convolution.x.shape[0], *convolution.outputs)
     item_bytes = np.dtype(accumulator).itemsize
-    tile = windowed_tile(extents, channels, window.kernel[-1], lowering.core, dtype_bytes=item_bytes)
+    contraction = _contraction(convolution, ContractionKind.DEPTHWISE)
+    chosen = lowering.chosen(contraction)
+    if chosen is None:
+        tile = windowed_tile(extents, channels, window.kernel[-1], lowering.core, dtype_bytes=item_bytes)
+    else:
+        tile = tile_of(chosen).tile
     layout = AnchorLayout(tile, len(extents) - 1, 1)
     filled = math.ceil(channels / tile.block) * tile.block
     constant = weights.data is not None
@@ -140,6 +149,27 @@ def _emit_depthwise(lowering: Lowering, node: ir.Node, convolution: Convolution,
         compute,
         macs=convolution.macs,
         tile=tile,
+        choice=choice_of(contraction, layout),
+    )
+
+
+def _contraction(convolution: Convolution, kind: ContractionKind) -> Contraction | None:
+    """What other ways of computing a convolution are looked up by; None where there is no choice."""
+    grouped = kind is ContractionKind.CONVOLUTION and convolution.groups > 1
+    window = convolution.window
+    if grouped or convolution.weights.data is None or convolution.zero_point or set(convolution.spread) != {1}:
+        return None
+    return Contraction(
+        kind=kind,
+        dtype=convolution.x.dtype,
+        result=convolution.dtype,
+        extents=(convolution.x.shape[0], *convolution.outputs),
+        channels=convolution.weights.shape[0],
+        inputs=convolution.weights.shape[1],
+        kernel=window.kernel,
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=(*window.pads_before, *window.pads_after),
     )
 
 

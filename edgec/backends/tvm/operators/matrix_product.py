@@ -11,11 +11,12 @@ import onnx_ir as ir
 from tvm import te, tirx
 
 from edgec.backends.tvm.contraction import Expression, Tensor, accumulator_of
+from edgec.backends.tvm.implementation import Contraction, ContractionKind, Implementation
 from edgec.backends.tvm.kernel_graph import Pattern, UnsupportedNodeError, Value
 from edgec.backends.tvm.lowering import Lowering, label, lowers
 from edgec.backends.tvm.operators.emission import broadcast_shape, optional_input, required_input
-from edgec.backends.tvm.register_tile import choose_tile
-from edgec.backends.tvm.stages import AnchorLayout, Role, role_attributes
+from edgec.backends.tvm.register_tile import choose_tile, tile_of
+from edgec.backends.tvm.stages import AnchorLayout, Role, choice_of, role_attributes
 
 _FEWEST_ROWS_TO_PACK_FOR = 4
 
@@ -86,7 +87,8 @@ class _Form:
 def emit_product(lowering: Lowering, node: ir.Node, product: Product, name: str) -> Value:
     """Append the operation of a product; gives its output."""
     right = product.right
-    form = _form(lowering, product)
+    contraction = _contraction(product)
+    form = _form(lowering, product, lowering.chosen(contraction))
     constant = right.data is not None
     if right.data is not None:
         matrices = np.swapaxes(right.data, -1, -2) if product.right_transposed else right.data
@@ -112,10 +114,29 @@ def emit_product(lowering: Lowering, node: ir.Node, product: Product, name: str)
         compute,
         macs=math.prod(product.shape) * product.depth,
         tile=form.layout.tile,
+        choice=choice_of(contraction, form.layout),
     )
 
 
-def _form(lowering: Lowering, product: Product) -> _Form:
+def _contraction(product: Product) -> Contraction | None:
+    """What other ways of computing a product are looked up by; None where the right side is no constant matrix."""
+    if product.right.data is None or math.prod(product.right.shape[:-2]) > 1:
+        return None
+    if product.left_transposed or product.left_zero_point is not None or product.right_zero_point is not None:
+        return None
+    return Contraction(
+        kind=ContractionKind.PRODUCT,
+        dtype=product.left.dtype,
+        result=product.dtype,
+        extents=(*product.batch, product.rows),
+        channels=product.columns,
+        inputs=product.depth,
+    )
+
+
+def _form(lowering: Lowering, product: Product, chosen: Implementation | None) -> _Form:
+    if chosen is not None:
+        return _Form(AnchorLayout(tile_of(chosen).tile, chosen.row_axis, 0, chosen.order), packed=True)
     item_bytes = np.dtype(accumulator_of(product.left.dtype)).itemsize
     packed = product.right.data is not None or product.rows >= _FEWEST_ROWS_TO_PACK_FOR or product.right_transposed
     extents = (*product.batch, product.rows)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from edgec.backends.tvm.contraction import Border, Tensor, finish
+from edgec.backends.tvm.implementation import Choice, Contraction
 from edgec.backends.tvm.kernel_graph import Compute, Pattern, Value
 from edgec.backends.tvm.lowering import Lowering
 from edgec.backends.tvm.register_tile import lanes_of
@@ -20,7 +21,7 @@ from edgec.backends.tvm.winograd import (
     transformed_input,
     transformed_output,
 )
-from edgec.backends.tvm.winograd_choice import FilteringChoice, choose_filtering
+from edgec.backends.tvm.winograd_choice import FilteringChoice, choose_filtering, filtering_of, implementation_of
 
 if TYPE_CHECKING:
     from edgec.backends.tvm.operators.convolution import Convolution
@@ -29,7 +30,12 @@ _TILES_AXIS = 3
 
 
 def emit_filtered(
-    lowering: Lowering, node: ir.Node, convolution: Convolution, name: str, direct_cost: float
+    lowering: Lowering,
+    node: ir.Node,
+    convolution: Convolution,
+    name: str,
+    direct_cost: float,
+    contraction: Contraction | None,
 ) -> Value | None:
     """Append the operation of a convolution by minimal filtering, if that is possible and faster.
 
@@ -39,6 +45,7 @@ def emit_filtered(
         convolution: any convolution.
         name: of the output.
         direct_cost: what the direct sum costs, in vector multiply-adds.
+        contraction: what a choice made by measurement is looked up by.
 
     Returns:
         The output, channels last; None if nothing was appended.
@@ -48,7 +55,11 @@ def emit_filtered(
         return None
     outputs, inputs = contents.shape[:2]
     extents = (convolution.x.shape[0], *convolution.outputs)
-    choice = choose_filtering(extents, inputs, outputs, lowering.core, direct_cost)
+    chosen = lowering.chosen(contraction)
+    if chosen is None:
+        choice = choose_filtering(extents, inputs, outputs, lowering.core, direct_cost)
+    else:
+        choice = filtering_of(chosen, extents)
     if choice is None:
         return None
     strips = choice.strips
@@ -63,6 +74,7 @@ def emit_filtered(
         _computation(convolution, choice, lanes_of(lowering.core, contents.itemsize)),
         macs=convolution.macs,
         tile=choice.tile,
+        choice=None if contraction is None else Choice(contraction, implementation_of(choice)),
     )
 
 

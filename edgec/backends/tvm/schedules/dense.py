@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgec.backends.tvm.implementation import LoopOrder
 from edgec.backends.tvm.schedules.injective import schedule_injective
 from edgec.backends.tvm.schedules.kernel_schedule import Block, KernelSchedule, Loop, bytes_of, elements_of
 from edgec.backends.tvm.schedules.producers_and_epilogues import (
@@ -67,6 +68,8 @@ def _row_extent(kernel: KernelSchedule, block: Block, layout: AnchorLayout) -> i
 
 def _weights_outlast_input(kernel: KernelSchedule, anchor: Block, layout: AnchorLayout) -> bool:
     """Whether to keep a block of weights in the cache and stream the input past it, rather than the reverse."""
+    if layout.order is not LoopOrder.BY_SIZE:
+        return layout.order is LoopOrder.WEIGHTS_STAY
     data, weights = (region.source for region in kernel.schedule.get(anchor).reads[-2:])
     weight_bytes = elements_of(weights) * bytes_of(weights)
     data_bytes = elements_of(data) * bytes_of(data)
