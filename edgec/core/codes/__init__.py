@@ -11,6 +11,7 @@
 | EC07xx | data |
 | EC08xx | reports |
 | EC09xx | tools, and our own bugs |
+| EC12xx | split computing |
 """
 
 from __future__ import annotations

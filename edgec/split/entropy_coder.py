@@ -1,0 +1,97 @@
+"""Entropy coding of a latent tensor on the host; `hw/entropy/edgec_entropy.c` makes the same bytes on a device.
+
+The coder is constriction's `AnsCoder` (https://bamler-lab.github.io/constriction): asymmetric numeral systems with a
+64-bit state, 32-bit words and 24-bit probabilities. Probabilities are handed over such that its conversion to fixed
+point is exact, so no floating point stands between a latent and its bytes.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from edgec.core.codes.split import CORRUPT_PAYLOAD, LATENT_OUT_OF_RANGE
+from edgec.core.codes.tool import TOOL_MISSING
+from edgec.core.errors import EdgecError
+from edgec.split.frequency_tables import FrequencyTables
+
+_SCALE = 256
+"""Fixed-point probabilities have 24 bits, frequencies 16."""
+
+
+class EntropyCoder:
+    """Codes latents of shape [channels, …] with the frequencies of each channel.
+
+    Args:
+        tables: one table a channel.
+
+    Raises:
+        EdgecError: EC0901 if constriction is not installed.
+    """
+
+    def __init__(self, tables: FrequencyTables) -> None:
+        self.tables = tables
+        try:
+            import constriction
+        except ImportError as error:
+            what, hint = "the entropy coder constriction is not installed", "pip install 'edgec[split]'"
+            raise EdgecError(TOOL_MISSING, what, hint=hint) from error
+        self._stack = constriction.stream.stack.AnsCoder
+        self._categorical = constriction.stream.model.Categorical
+
+    def encode(self, latent: np.ndarray) -> bytes:
+        """The payload of a latent.
+
+        Args:
+            latent: int8 [channels, …].
+
+        Raises:
+            EdgecError: EC1201 for a symbol that the table of its channel does not hold.
+        """
+        coder = self._stack()
+        # The coder is a stack: what is to come out first goes in last.
+        for channel in reversed(range(len(self.tables.channels))):
+            table = self.tables.channels[channel]
+            symbols = latent[channel].ravel().astype(np.int32) - table.low
+            if symbols.size and (symbols.min() < 0 or symbols.max() >= len(table.frequencies)):
+                what = f"channel {channel} holds symbols outside {table.low} to {table.high}"
+                raise EdgecError(LATENT_OUT_OF_RANGE, what, where="entropy coder", hint=LATENT_OUT_OF_RANGE.remedy)
+            coder.encode_reverse(symbols, self._models[channel])
+        return bytes(coder.get_compressed().astype("<u4").tobytes())
+
+    def decode(self, payload: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        """The latent, int8, that a payload was made from.
+
+        Args:
+            payload: what `encode` returned, here or on a device.
+            shape: of the latent, [channels, …].
+
+        Raises:
+            EdgecError: EC1202 for bytes that `encode` does not make from a latent of this shape.
+        """
+        if len(payload) % 4 or payload.endswith(b"\0\0\0\0"):
+            raise _corrupt("its length or its last word is impossible")
+        coder = self._stack(np.frombuffer(payload, "<u4").astype(np.uint32))
+        latent = np.empty(shape, np.int8)
+        per_channel = latent[0].size
+        for table, model, symbols in zip(self.tables.channels, self._models, latent, strict=True):
+            symbols[...] = (coder.decode(model, per_channel) + table.low).astype(np.int8).reshape(symbols.shape)
+        if not coder.is_empty():
+            raise _corrupt("something is left over behind the last symbol")
+        return latent
+
+    @cached_property
+    def _models(self) -> list[Any]:
+        """The model of constriction for each channel, with exactly the frequencies of its table.
+
+        Its fast conversion gives each of n symbols 1 + floor(p (2^24 - n) / sum p) of 2^24: with p one less than the
+        wanted integers, the division is by itself and nothing is rounded.
+        """
+        wanted = (np.asarray(table.frequencies, np.float64) * _SCALE for table in self.tables.channels)
+        return [self._categorical(frequencies - 1, perfect=False) for frequencies in wanted]
+
+
+def _corrupt(why: str) -> EdgecError:
+    return EdgecError(CORRUPT_PAYLOAD, f"the payload is damaged: {why}", hint=CORRUPT_PAYLOAD.remedy)

@@ -1,0 +1,1 @@
+"""The entropy coder of split computing in C, for devices."""
