@@ -1,0 +1,1 @@
+"""Backend for FPGAs and ASICs: quantised networks as exact integer arithmetic in Verilog, by open tools."""
