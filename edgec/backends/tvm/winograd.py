@@ -59,7 +59,7 @@ class Filtering:
     def transform_weights(self, weights: np.ndarray) -> np.ndarray:
         """Weights (outputs, inputs, 3, 3) as (outputs, inputs, places, places), computed in float64."""
         matrix = np.array(self.weights, np.float64)
-        transformed: np.ndarray = np.einsum("ai,oqij,bj->oqab", matrix, weights.astype(np.float64), matrix)
+        transformed: np.ndarray = matrix @ weights.astype(np.float64) @ matrix.T
         return np.asarray(transformed, weights.dtype)
 
 
