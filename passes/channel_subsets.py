@@ -15,7 +15,6 @@ import onnx_ir as ir
 
 from edgec.graph.channels import ChannelMap
 from edgec.graph.channels_trace import ConstantAxis, Role
-from edgec.graph.macs import UnknownCostError, macs_of
 from edgec.passes.graph_edit import constant
 
 
@@ -39,6 +38,10 @@ class SubsetChooser:
         channels: of the model.
         least: smallest share of its inputs that a layer reads.
         round_to: layers read a multiple of this many channels, or all.
+
+    Attributes:
+        scores: for the layers that choose, what each class matters to them, (classes,), float; negative if they cannot
+            read it.
     """
 
     def __init__(self, channels: ChannelMap, *, least: float, round_to: int) -> None:
@@ -46,13 +49,16 @@ class SubsetChooser:
         self._least = least
         self._round_to = round_to
         self._readers = [axis for axis in channels.constant_axes if _chooses(axis)]
-        self._ranked = {axis.node: self._rank(axis) for axis in self._readers}
+        self.scores = {axis.node: self._score(axis) for axis in self._readers}
 
     def choose(self, removed: float) -> Subsets:
         """Every layer drops the given share of its inputs, those with the smallest weights."""
-        count = self._channels.classes.count
         read = {axis.node: self._read(axis, removed) for axis in self._readers}
-        kept = np.zeros(count, bool)
+        return Subsets(self.made_for(read), read)
+
+    def made_for(self, read: Mapping[ir.Node, np.ndarray]) -> np.ndarray:
+        """Whether each class has to be made if layers read these subsets, (classes,), bool."""
+        kept = np.zeros(self._channels.classes.count, bool)
         kept[list(self._channels.reasons)] = True
         for mask in read.values():
             kept |= mask
@@ -64,7 +70,7 @@ class SubsetChooser:
             if not kept[vector].any():
                 kept[vector[0]] = True
         self._fill_vectors(kept)
-        return Subsets(kept, read)
+        return kept
 
     def _fill_vectors(self, kept: np.ndarray) -> None:
         """Make layers up to whole vectors, in place: what fills the last one costs nothing to compute."""
@@ -74,20 +80,6 @@ class SubsetChooser:
             absent = group.removable[~kept[group.removable]]
             per_class = max(1, members.size // np.unique(members).size)
             kept[absent[: -(-missing // per_class)]] = True
-
-    def macs(self, subsets: Subsets) -> int:
-        """Multiply-accumulates of all contractions with these subsets."""
-        total = 0
-        for contraction in self._channels.contractions:
-            try:
-                macs = macs_of(contraction.node)
-            except UnknownCostError:
-                continue
-            factors = [self._channels.classes.of(factor) for factor in contraction.factors]
-            masks = [subsets.kept] * len(factors)
-            masks[0] = subsets.read.get(contraction.node, subsets.kept)
-            total += round(macs * math.prod(float(m[f].mean()) for m, f in zip(masks, factors, strict=True)))
-        return total
 
     def until(self, goal: Callable[[Subsets], bool]) -> Subsets:
         """The subsets for the smallest share that reaches the goal, in steps of half a percent; else for all."""
@@ -100,23 +92,24 @@ class SubsetChooser:
                 low = middle + 1
         return self.choose(low / 200)
 
-    def _rank(self, axis: ConstantAxis) -> np.ndarray:
-        """The classes that a layer reads, those with the largest weights first."""
+    def _score(self, axis: ConstantAxis) -> np.ndarray:
+        """What each class matters to a layer, by the weights that read it; negative for classes that it cannot read."""
         weights = constant(axis.node.inputs[axis.input])
         members = self._channels.classes.of(axis.channels)
-        found, places = np.unique(members, return_inverse=True)
-        if weights is None:
-            return found
-        rows = np.moveaxis(weights, axis.axis, 0).reshape(members.size, -1).astype(np.float64)
-        norms = np.bincount(places, weights=np.square(rows).sum(axis=1), minlength=found.size)
-        return np.asarray(found[np.argsort(-norms, kind="stable")])
+        scores = np.full(self._channels.classes.count, -1.0)
+        scores[members] = 0.0
+        if weights is not None:
+            rows = np.moveaxis(weights, axis.axis, 0).reshape(members.size, -1).astype(np.float64)
+            np.add.at(scores, members, np.square(rows).sum(axis=1))
+        return scores
 
     def _read(self, axis: ConstantAxis, removed: float) -> np.ndarray:
-        ranked = self._ranked[axis.node]
-        wanted = max(1, math.ceil(ranked.size * max(1 - removed, self._least)))
-        wanted = min(ranked.size, -(-wanted // self._round_to) * self._round_to)
-        mask = np.zeros(self._channels.classes.count, bool)
-        mask[ranked[:wanted]] = True
+        scores = self.scores[axis.node]
+        readable = int(np.count_nonzero(scores >= 0))
+        wanted = max(1, math.ceil(readable * max(1 - removed, self._least)))
+        wanted = min(readable, -(-wanted // self._round_to) * self._round_to)
+        mask = np.zeros(scores.size, bool)
+        mask[np.argsort(-scores, kind="stable")[:wanted]] = True
         return mask
 
 

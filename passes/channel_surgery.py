@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from edgec.graph.channels import ChannelMap
 from edgec.graph.channels_trace import ConstantAxis, Role, integers, varying_axis
+from edgec.passes.channel_copies import picked_axis, picked_inputs
 from edgec.passes.graph_edit import (
     Names,
     add_constant,
@@ -116,25 +117,17 @@ class _Surgery:
 
     def pick_inputs(self, model: ir.Model) -> None:
         """Put a Slice or a Gather in front of layers that do not read all of what is kept."""
-        picked: dict[tuple[ir.Value, bytes], ir.Value] = {}
-        for node, mask in self._read.items():
-            value = node.inputs[0]
-            axis = next(a for a in self._channels.constant_axes if a.node is node and a.role is Role.CONSUMES)
-            members = self._channels.classes.of(axis.channels)
-            places = np.flatnonzero(mask[members[self._kept[members]]])
-            if value is None or places.size == np.count_nonzero(self._kept[members]):
-                continue
-            key = value, places.tobytes()
-            if key not in picked:
-                writer = NodeWriter(model, self._names, f"{value.name}.read")
-                along = 1 if "Conv" in node.op_type else len(value.shape or ()) - 1
-                picked[key] = _pick(writer, value, places, along)
-                picked[key].type = value.type
-                shape = list(static_shape(value) or ())
-                picked[key].shape = ir.Shape([places.size if n == along else e for n, e in enumerate(shape)])
-                insert_before(node, writer.nodes)
-                self.picks += 1
-            node.replace_input_with(0, picked[key])
+        for pick in picked_inputs(self._channels, self._kept, self._read):
+            writer = NodeWriter(model, self._names, f"{pick.value.name}.read")
+            shape = list(static_shape(pick.value) or ())
+            along = picked_axis(pick.nodes[0], len(shape))
+            picked = _pick(writer, pick.value, pick.places, along)
+            picked.type = pick.value.type
+            picked.shape = ir.Shape([pick.places.size if n == along else e for n, e in enumerate(shape)])
+            insert_before(pick.nodes[0], writer.nodes)
+            for node in pick.nodes:
+                node.replace_input_with(0, picked)
+            self.picks += 1
 
     def replace(self, node: ir.Node, position: int, contents: np.ndarray) -> None:
         """Give a node a constant of its own."""

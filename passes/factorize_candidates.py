@@ -99,9 +99,9 @@ def dense_layer(node: ir.Node) -> DenseLayer | str:
         return DenseLayer(node, folded, *(shape[0] * math.prod(shape[2:]) for shape in shapes if shape))
     if weights.ndim != 2:
         return "its weights are no matrix"
-    if node.op_type == "Gemm" and node.attributes.get_int("transA", 0):
+    if node.attributes.get_int("transA", 0) == 1:
         return "its input is transposed"
-    by_output = weights if node.attributes.get_int("transB", 0) == 1 else weights.T
+    by_output = weights if node.attributes.get_int("transB", 0) else weights.T
     places = math.prod(shapes[1][:-1])
     return DenseLayer(node, by_output[:, :, None], places, places)
 

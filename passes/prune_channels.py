@@ -2,83 +2,20 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
-from pydantic import Field, model_validator
 
 from edgec.core.passes import Kind, Pass, PassContext, PassOptions, PassResult, Skip
 from edgec.graph.channels import ChannelMap, trace_channels
 from edgec.graph.channels_cost import KernelRate, PrunedCost
-from edgec.graph.cost import model_size
 from edgec.passes.channel_allocation import Allocation, Goal, Levels, allocate, levels_of
-from edgec.passes.channel_importance import Criterion, class_importance
-from edgec.passes.channel_order import reorder
+from edgec.passes.channel_importance import class_importance
+from edgec.passes.channel_options import Mode, PruneChannelsOptions
+from edgec.passes.channel_readers import prune_for_each_reader
 from edgec.passes.channel_reconstruction import make_up_for_removed
-from edgec.passes.channel_subsets import SubsetChooser
 from edgec.passes.channel_surgery import remove_channels
-
-
-class Mode(StrEnum):
-    """Whether a channel goes for all layers that read it, or for each of them separately."""
-
-    CONSTRAINED = "constrained"
-    UNCONSTRAINED = "unconstrained"
-
-
-class Pick(StrEnum):
-    """How a layer gets the channels that it reads out of those that are made."""
-
-    GATHER = "gather"
-    SLICE = "slice"
-
-
-class PruneChannelsOptions(PassOptions):
-    """Options of `prune-channels`."""
-
-    target_macs: float | None = Field(
-        default=None,
-        gt=0,
-        le=1,
-        description="share of the multiply-accumulates to be left; 0.5 if no goal is given",
-    )
-    target_time: float | None = Field(
-        default=None, gt=0, le=1, description="share of the time predicted for the target to be left"
-    )
-    ratio: float | None = Field(default=None, ge=0, lt=1, description="share of the removable channels to remove")
-    mode: Mode = Field(
-        default=Mode.CONSTRAINED, description="whether layers that read the same channels must read the same of them"
-    )
-    pick: Pick = Field(
-        default=Pick.GATHER,
-        description="how an unconstrained layer gets its channels: by a Gather, or by a Slice where reordering can "
-        "make them contiguous",
-    )
-    criterion: Criterion = Field(default=Criterion.L2, description="what makes a channel important")
-    allocation: Allocation = Field(
-        default=Allocation.TARGET,
-        description="how the removal is spread: the same share everywhere, the least important anywhere, or where the "
-        "predicted time saved on the target is largest for the importance lost",
-    )
-    round_to: int | None = Field(
-        default=None, ge=1, description="layers keep a multiple of this many channels; default: the target's vector"
-    )
-    reconstruct: bool = Field(
-        default=True, description="with samples (--data): let the channels that stay make up for those that go"
-    )
-    keep_at_least: float = Field(
-        default=0.25, ge=0, le=1, description="smallest share of the channels of a layer that stays"
-    )
-
-    @model_validator(mode="after")
-    def _one_goal(self) -> Self:
-        if sum(goal is not None for goal in (self.target_macs, self.target_time, self.ratio)) > 1:
-            raise ValueError("give one of target_macs, target_time and ratio")
-        if self.mode is Mode.UNCONSTRAINED and self.target_time is not None:
-            raise ValueError("unconstrained pruning has no prediction of time yet: give target_macs or ratio")
-        return self
 
 
 class PruneChannels(Pass):
@@ -111,7 +48,7 @@ class PruneChannels(Pass):
         channels = trace_channels(model)
         rate = KernelRate.of(context.target)
         if options.mode is Mode.UNCONSTRAINED:
-            return _prune_for_each_reader(model, channels, options, context, options.round_to or rate.lanes)
+            return prune_for_each_reader(model, channels, options, rate, context.calibration)
         cost = PrunedCost(model, channels, rate)
         importance = class_importance(channels, options.criterion, context.seed)
         round_to = options.round_to or rate.lanes
@@ -132,34 +69,6 @@ class PruneChannels(Pass):
                 stats["layers reconstructed"] = make_up_for_removed(model, channels, kept, context.calibration)
             remove_channels(model, channels, kept)
         return PassResult(model, modified, stats, tuple(skipped), tuple(assumptions))
-
-
-def _prune_for_each_reader(
-    model: ir.Model, channels: ChannelMap, options: PruneChannelsOptions, context: PassContext, round_to: int
-) -> PassResult:
-    """Case 4."""
-    chooser = SubsetChooser(channels, least=options.keep_at_least, round_to=round_to)
-    before = chooser.macs(chooser.choose(0.0))
-    if options.ratio is not None:
-        subsets = chooser.choose(options.ratio)
-    else:
-        total = model_size(model).macs
-        most = (options.target_macs or 0.5) * total - (total - before)
-        subsets = chooser.until(lambda found: chooser.macs(found) <= most)
-    after = chooser.macs(subsets)
-    if options.pick is Pick.SLICE:
-        subsets = reorder(model, channels, subsets)
-    stats: dict[str, int | float | str] = {
-        "multiply-accumulates left": round(after / max(before, 1), 4),
-        "channels": channels.classes.count - 1,
-        "channels left": int(np.count_nonzero(subsets.kept[1:])),
-    }
-    if options.reconstruct:
-        samples = context.calibration
-        stats["layers reconstructed"] = make_up_for_removed(model, channels, subsets.kept, samples, subsets.read)
-    stats["inputs picked"] = remove_channels(model, channels, subsets.kept, subsets.read)
-    skipped = tuple(Skip(group.name, group.reason) for group in channels.groups if group.staying)
-    return PassResult(model, True, stats, skipped, (f"layers read a multiple of {round_to} channels",))
 
 
 def _goal(options: PruneChannelsOptions, levels: tuple[Levels, ...], cost: PrunedCost, everything: np.ndarray) -> Goal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,12 +67,16 @@ class KernelRate:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """One contraction: its cost, and the classes that the cost is proportional to."""
+    """One contraction: its cost, and the classes that the cost is proportional to.
 
+    The first of the factors, and the vectors marked so of what it moves, are what the layer reads.
+    """
+
+    node: ir.Node
     macs: int
     factors: tuple[np.ndarray, ...]
     outputs: np.ndarray | None
-    moved: tuple[tuple[int, tuple[np.ndarray, ...]], ...]
+    moved: tuple[tuple[int, tuple[tuple[np.ndarray, bool], ...]], ...]
 
 
 class PrunedCost:
@@ -94,33 +99,53 @@ class PrunedCost:
         self._untouched = self.total_macs - sum(layer.macs for layer in self._layers)
         touching: dict[int, list[int]] = {}
         for number, layer in enumerate(self._layers):
-            vectors = [*layer.factors, *(v for _, vectors in layer.moved for v in vectors)]
+            vectors = [*layer.factors, *(vector for _, vectors in layer.moved for vector, _ in vectors)]
             for member in np.unique(np.concatenate(vectors)):
                 touching.setdefault(int(member), []).append(number)
         self._touching = touching
 
-    def macs(self, kept: np.ndarray) -> int:
-        """Multiply-accumulates; `kept` says for each class whether it stays, (classes,), bool."""
-        return self._untouched + sum(self._layer_macs(layer, kept) for layer in self._layers)
+    def macs(self, kept: np.ndarray, read: Mapping[ir.Node, np.ndarray] | None = None) -> int:
+        """Multiply-accumulates of the whole model.
 
-    def seconds(self, kept: np.ndarray, layers: list[int] | None = None) -> float:
-        """Time of all layers on one core, or of the given ones."""
+        Args:
+            kept: for each class whether it stays, (classes,), bool.
+            read: for layers that read less than what is kept, whether they read each class, (classes,), bool.
+        """
+        masks = read or {}
+        return self._untouched + sum(
+            self._layer_macs(layer, kept, masks.get(layer.node, kept)) for layer in self._layers
+        )
+
+    def seconds(
+        self, kept: np.ndarray, layers: list[int] | None = None, read: Mapping[ir.Node, np.ndarray] | None = None
+    ) -> float:
+        """Time of all layers on one core, or of the given ones; arguments as for `macs`."""
         chosen = self._layers if layers is None else [self._layers[number] for number in layers]
-        return sum(self._layer_seconds(layer, kept) for layer in chosen)
+        masks = read or {}
+        return sum(self._layer_seconds(layer, kept, masks.get(layer.node, kept)) for layer in chosen)
+
+    def copy_seconds(self, copied: int, calls: int) -> float:
+        """Time of copying a number of bytes with a number of kernels: each byte is read and written."""
+        return 2 * copied / self._rate.bytes_per_second + calls * self._rate.call_seconds
 
     def layers_of(self, classes: np.ndarray) -> list[int]:
         """Numbers of the layers whose cost depends on one of the classes, ascending."""
         return sorted({number for member in classes for number in self._touching.get(int(member), ())})
 
-    def _layer_macs(self, layer: _Layer, kept: np.ndarray) -> int:
-        return round(layer.macs * math.prod(_share(vector, kept) for vector in layer.factors))
+    def _layer_macs(self, layer: _Layer, kept: np.ndarray, read: np.ndarray) -> int:
+        masks = [read, *[kept] * len(layer.factors)]
+        shares = (_share(vector, mask) for vector, mask in zip(layer.factors, masks, strict=False))
+        return round(layer.macs * math.prod(shares))
 
-    def _layer_seconds(self, layer: _Layer, kept: np.ndarray) -> float:
-        macs = float(self._layer_macs(layer, kept))
+    def _layer_seconds(self, layer: _Layer, kept: np.ndarray, read: np.ndarray) -> float:
+        macs = float(self._layer_macs(layer, kept, read))
         if layer.outputs is not None:
             left = int(kept[layer.outputs].sum())
             macs *= -(-left // self._rate.lanes) * self._rate.lanes / max(left, 1)
-        moved = sum(size * math.prod(_share(vector, kept) for vector in vectors) for size, vectors in layer.moved)
+        moved = sum(
+            size * math.prod(_share(vector, read if is_read else kept) for vector, is_read in vectors)
+            for size, vectors in layer.moved
+        )
         return macs / self._rate.macs_per_second + moved / self._rate.bytes_per_second
 
 
@@ -134,17 +159,18 @@ def _layer(channels: ChannelMap, contraction: Contraction) -> _Layer:
         macs = macs_of(node)
     except UnknownCostError:
         macs = 0
-    moved: list[tuple[int, tuple[np.ndarray, ...]]] = []
+    moved: list[tuple[int, tuple[tuple[np.ndarray, bool], ...]]] = []
     for value in (*node.inputs, *node.outputs):
         if value is None:
             continue
         if value in channels.values:
             size = _FLOAT_BYTES * math.prod(static_shape(value) or ())
-            moved.append((size, (classes.of(channels.values[value].ravel()),)))
+            moved.append((size, ((classes.of(channels.values[value].ravel()), value is node.inputs[0]),)))
         else:
             axes = [a for a in channels.constant_axes if a.node is node and node.inputs[a.input] is value]
             tensor = ir.convenience.get_const_tensor(value)
-            moved.append((0 if tensor is None else tensor.nbytes, tuple(classes.of(a.channels) for a in axes)))
+            vectors = tuple((classes.of(a.channels), a.role is Role.CONSUMES) for a in axes)
+            moved.append((0 if tensor is None else tensor.nbytes, vectors))
     made = [a for a in channels.constant_axes if a.node is node and a.role is Role.PRODUCES]
     outputs = classes.of(channels.values[node.outputs[0]].ravel()) if made else None
-    return _Layer(macs, tuple(classes.of(f) for f in contraction.factors), outputs, tuple(moved))
+    return _Layer(node, macs, tuple(classes.of(f) for f in contraction.factors), outputs, tuple(moved))

@@ -22,7 +22,8 @@ from edgec.graph.gate import ReferenceGate
 from edgec.graph.inputs import sample_inputs
 from edgec.passes.channel_allocation import Allocation, allocate, levels_of
 from edgec.passes.channel_importance import Criterion, class_importance
-from edgec.passes.prune_channels import PruneChannels, PruneChannelsOptions
+from edgec.passes.channel_options import PruneChannelsOptions
+from edgec.passes.prune_channels import PruneChannels
 from tests.models.builder import GraphBuilder
 from tests.passes.channel_masking import assert_pruned_is_masked
 from tests.passes.comparison import outputs_of, prepared, random_feeds

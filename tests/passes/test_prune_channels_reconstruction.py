@@ -8,9 +8,10 @@ import pytest
 
 from edgec.core.passes import PassContext
 from edgec.graph.channels import trace_channels
+from edgec.passes.channel_options import PruneChannelsOptions
 from edgec.passes.channel_reconstruction import make_up_for_removed
 from edgec.passes.channel_surgery import remove_channels
-from edgec.passes.prune_channels import PruneChannels, PruneChannelsOptions
+from edgec.passes.prune_channels import PruneChannels
 from tests.models.builder import GraphBuilder
 from tests.passes.comparison import outputs_of, prepared
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -14,26 +15,35 @@ from hypothesis import strategies as st
 from edgec.core.errors import EdgecError
 from edgec.core.passes import PassContext
 from edgec.core.recipe import make_pass
+from edgec.core.target_files import load_target
 from edgec.graph.channels import trace_channels
 from edgec.graph.cost import model_size
-from edgec.passes.channel_order import contiguous_order, reorder
+from edgec.passes.channel_consecutive import ConsecutiveOrders, heaviest_family
+from edgec.passes.channel_options import Pick, PruneChannelsOptions
+from edgec.passes.channel_order import contiguous_order
+from edgec.passes.channel_reorder import read_ranges, reorder
 from edgec.passes.channel_subsets import SubsetChooser
 from edgec.passes.channel_surgery import remove_channels
-from edgec.passes.prune_channels import PruneChannels, PruneChannelsOptions
+from edgec.passes.prune_channels import PruneChannels
 from tests.models.builder import GraphBuilder
 from tests.passes.channel_masking import mask_channels
 from tests.passes.channel_networks import BLOCKS, NetworkBuilder, networks
 from tests.passes.comparison import op_types, outputs_of, prepared, random_feeds
 
 
-def assert_subsets_are_masks(proto: onnx.ModelProto, removed: float, *, in_order: bool) -> None:
+def assert_subsets_are_masks(proto: onnx.ModelProto, removed: float, pick: Pick) -> None:
     model = prepared(proto)
     masked = model.clone()
     channels = trace_channels(model)
     subsets = SubsetChooser(channels, least=0.1, round_to=1).choose(removed)
-    mask_channels(masked, subsets.kept, {str(node.name): mask for node, mask in subsets.read.items()})
-    if in_order:
-        subsets = reorder(model, channels, subsets)
+    if pick is not Pick.VIEW:
+        mask_channels(masked, subsets.kept, {str(node.name): mask for node, mask in subsets.read.items()})
+    if pick is not Pick.GATHER:
+        subsets = reorder(model, channels, subsets).subsets
+    if pick is Pick.VIEW:
+        subsets, _ = read_ranges(channels, SubsetChooser(channels, least=0.1, round_to=1), subsets)
+        masked = model.clone()
+        mask_channels(masked, subsets.kept, {str(node.name): mask for node, mask in subsets.read.items()})
     remove_channels(model, channels, subsets.kept, subsets.read)
     onnx.checker.check_model(ir.to_proto(model), full_check=True)
     feeds = random_feeds(proto)
@@ -41,18 +51,18 @@ def assert_subsets_are_masks(proto: onnx.ModelProto, removed: float, *, in_order
         assert np.abs(wanted - got).max() <= 1e-5 * np.ptp(wanted)
 
 
-@pytest.mark.parametrize("in_order", [False, True], ids=["gather", "slice"])
+@pytest.mark.parametrize("pick", Pick)
 @pytest.mark.parametrize("block", sorted(BLOCKS))
-def test_every_way_for_channels_to_meet(block: str, in_order: bool) -> None:
+def test_every_way_for_channels_to_meet(block: str, pick: Pick) -> None:
     builder = NetworkBuilder(13, 1, 8, 4)
     BLOCKS[block](builder)
-    assert_subsets_are_masks(builder.finish("pooled"), 0.4, in_order=in_order)
+    assert_subsets_are_masks(builder.finish("pooled"), 0.4, pick)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(networks(), st.floats(0.1, 0.8), st.booleans())
-def test_random_networks(proto: onnx.ModelProto, removed: float, in_order: bool) -> None:
-    assert_subsets_are_masks(proto, removed, in_order=in_order)
+@given(networks(), st.floats(0.1, 0.8), st.sampled_from(Pick))
+def test_random_networks(proto: onnx.ModelProto, removed: float, pick: Pick) -> None:
+    assert_subsets_are_masks(proto, removed, pick)
 
 
 def two_readers() -> onnx.ModelProto:
@@ -92,9 +102,48 @@ def test_a_goal_of_work_is_met() -> None:
     assert 0.6 < model_size(model).macs / before <= 0.8
 
 
-def test_time_is_no_goal_of_this_mode() -> None:
+def test_a_goal_of_time_is_met_in_prediction() -> None:
+    options = PruneChannelsOptions(mode="unconstrained", target_time=0.8, pick="view")
+    result = PruneChannels(options).run(prepared(two_readers()), PassContext(target=load_target("raspberry-pi-4")))
+    assert 0.5 < result.stats["predicted time left"] <= 0.8
+
+
+def test_steps_are_for_the_other_mode() -> None:
     with pytest.raises(EdgecError):
-        make_pass("prune-channels", {"mode": "unconstrained", "target_time": 0.5})
+        make_pass("prune-channels", {"mode": "unconstrained", "steps": 2})
+
+
+def three_readers() -> onnx.ModelProto:
+    """Sixteen channels and three layers that care for halves of them, in each of which every pair overlaps."""
+    g = GraphBuilder("g", 17)
+    x = g.node("Relu", g.convolution(g.input("image", (1, 3, 8, 8)), (3, 16), 3))
+    sums = []
+    for number, wanted in enumerate(
+        ([0, 1, 2, 3, 4, 5, 6, 7], [4, 5, 6, 7, 8, 9, 10, 11], [0, 1, 8, 9, 12, 13, 14, 15])
+    ):
+        weight = np.random.default_rng(number).standard_normal((4, 16, 1, 1)) * 1e-3
+        weight[:, np.random.default_rng(9).permutation(16)[wanted]] += 1
+        sums.append(g.node("Conv", x, g.constant(weight)))
+    g.node("GlobalAveragePool", g.node("Sum", *sums), output="y")
+    g.output("y", (1, 4, 1, 1))
+    return g.model()
+
+
+def test_ranges_stand_in_for_subsets_that_cannot_be_contiguous() -> None:
+    stats = {}
+    for pick in Pick:
+        model = prepared(three_readers())
+        options = PruneChannelsOptions(mode="unconstrained", ratio=0.5, round_to=1, pick=pick)
+        result = PruneChannels(options).run(model, PassContext())
+        stats[pick] = result.stats
+        assert op_types(model).count("Gather") == {Pick.GATHER: 3, Pick.SLICE: 1, Pick.VIEW: 0}[pick]
+    one = 8 * 8 * 8 * 4
+    assert stats[Pick.GATHER]["bytes copied where ranges are read in place"] == 3 * one
+    assert stats[Pick.SLICE]["bytes copied in the best order"] == one
+    assert stats[Pick.SLICE]["bytes copied where ranges are read in place"] == one
+    assert stats[Pick.SLICE]["bytes copied where ranges are copied"] == 3 * one
+    assert stats[Pick.VIEW]["bytes copied where ranges are read in place"] == 0
+    assert 0.5 < stats[Pick.VIEW]["share of the weights wanted that ranges hold"] < 1
 
 
 subsets_of_eight = st.lists(st.frozensets(st.integers(0, 7), min_size=1), max_size=4)
@@ -116,3 +165,39 @@ def test_the_order_covers_as_much_as_the_best_pair(wanted: list[frozenset[int]])
     covered = len(frozenset().union(*contiguous))
     best = max((len(a | b) for a, b in itertools.product(wanted, repeat=2)), default=0)
     assert covered >= best
+
+
+members = st.frozensets(st.integers(0, 6), min_size=1)
+
+
+@given(st.lists(members, max_size=5))
+def test_contiguous_orders_are_found_exactly_where_there_is_one(wanted: list[frozenset[int]]) -> None:
+    orders: ConsecutiveOrders | None = ConsecutiveOrders(range(7))
+    for subset in wanted:
+        orders = orders and orders.require(subset)
+    possible = any(all(is_contiguous(order, s) for s in wanted) for order in itertools.permutations(range(7)))
+    assert (orders is not None) == possible
+    if orders is not None:
+        assert sorted(orders.order()) == list(range(7))
+        assert all(is_contiguous(orders.order(), subset) for subset in wanted)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(members, st.integers(1, 9), max_size=6))
+def test_no_order_has_a_heavier_family(weights: dict[frozenset[int], float]) -> None:
+    def weight(order: Sequence[int]) -> float:
+        return sum(weights[subset] for subset in weights if is_contiguous(order, subset))
+
+    assert weight(heaviest_family(range(7), weights).order()) == max(map(weight, itertools.permutations(range(7))))
+
+
+def test_many_unrelated_subsets_take_no_longer_than_a_moment() -> None:
+    generator = np.random.default_rng(0)
+    weights = {frozenset(generator.choice(256, 128, replace=False).tolist()): float(n) for n in range(1, 25)}
+    order = heaviest_family(range(256), weights).order()
+    assert sum(weights[subset] for subset in weights if is_contiguous(order, subset)) >= 24 + 23
+
+
+def is_contiguous(order: Sequence[int], subset: frozenset[int]) -> bool:
+    places = [order.index(member) for member in subset]
+    return max(places) - min(places) == len(places) - 1

@@ -1,0 +1,105 @@
+"""Unconstrained pruning: every layer chooses what it reads, and gets it by a copy or as a range of what is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.core.passes import PassResult, Skip
+from edgec.core.tensor import Sample
+from edgec.graph.channels import ChannelMap
+from edgec.graph.channels_cost import KernelRate, PrunedCost
+from edgec.passes.channel_copies import copied_bytes, picked_inputs
+from edgec.passes.channel_options import Pick, PruneChannelsOptions
+from edgec.passes.channel_reconstruction import make_up_for_removed
+from edgec.passes.channel_reorder import read_ranges, reorder
+from edgec.passes.channel_subsets import SubsetChooser, Subsets
+from edgec.passes.channel_surgery import remove_channels
+
+Stats = dict[str, int | float | str]
+
+
+def prune_for_each_reader(
+    model: ir.Model,
+    channels: ChannelMap,
+    options: PruneChannelsOptions,
+    rate: KernelRate,
+    samples: Iterable[Sample],
+) -> PassResult:
+    """Prune in place.
+
+    Args:
+        model: prepared as for `prune-channels`.
+        channels: of the model.
+        options: what the user asked for.
+        rate: of the target.
+        samples: to make up for what is removed; may be empty.
+    """
+    round_to = options.round_to or rate.lanes
+    cost = PrunedCost(model, channels, rate)
+    chooser = SubsetChooser(channels, least=options.keep_at_least, round_to=round_to)
+    subsets = _chosen(channels, chooser, options, cost)
+    gathered = _copied(channels, subsets, ranges=True)
+    stats: Stats = {}
+    if options.pick is not Pick.GATHER:
+        reordering = reorder(model, channels, subsets)
+        subsets = reordering.subsets
+        stats["bytes copied in the order of UPSCALE"] = reordering.by_paths
+        stats["bytes copied in the best order"] = reordering.by_families
+    if options.pick is Pick.VIEW:
+        chooser = SubsetChooser(channels, least=options.keep_at_least, round_to=round_to)
+        subsets, held = read_ranges(channels, chooser, subsets)
+        stats["share of the weights wanted that ranges hold"] = round(held, 4)
+    stats = _summary(channels, subsets, cost) | {"bytes copied by gathers": gathered} | stats
+    stats["bytes copied where ranges are read in place"] = _copied(channels, subsets, ranges=False)
+    stats["bytes copied where ranges are copied"] = _copied(channels, subsets, ranges=True)
+    if options.reconstruct:
+        stats["layers reconstructed"] = make_up_for_removed(model, channels, subsets.kept, samples, subsets.read)
+    stats["inputs picked"] = remove_channels(model, channels, subsets.kept, subsets.read)
+    skipped = tuple(Skip(group.name, group.reason) for group in channels.groups if group.staying)
+    assumptions = (f"time is predicted from {rate.basis}; layers read a multiple of {round_to} channels",)
+    return PassResult(model, True, stats, skipped, assumptions)
+
+
+def _chosen(channels: ChannelMap, chooser: SubsetChooser, options: PruneChannelsOptions, cost: PrunedCost) -> Subsets:
+    if options.ratio is not None:
+        return chooser.choose(options.ratio)
+    everything = np.ones(channels.classes.count, bool)
+    if options.target_time is not None:
+        longest = options.target_time * cost.seconds(everything)
+        return chooser.until(lambda found: _seconds(channels, found, cost, options.pick) <= longest)
+    most = (options.target_macs or 0.5) * cost.total_macs
+    return chooser.until(lambda found: cost.macs(found.kept, found.read) <= most)
+
+
+def _seconds(channels: ChannelMap, subsets: Subsets, cost: PrunedCost, pick: Pick) -> float:
+    """Predicted time; slices count as copies here, as the order is only known once the subsets are."""
+    seconds = cost.seconds(subsets.kept, read=subsets.read)
+    if pick is Pick.VIEW:
+        return seconds
+    picks = picked_inputs(channels, subsets.kept, subsets.read)
+    return seconds + cost.copy_seconds(copied_bytes(picks, ranges=True), len(picks))
+
+
+def _copied(channels: ChannelMap, subsets: Subsets, *, ranges: bool) -> int:
+    return copied_bytes(picked_inputs(channels, subsets.kept, subsets.read), ranges=ranges)
+
+
+def _summary(channels: ChannelMap, subsets: Subsets, cost: PrunedCost) -> Stats:
+    everything = np.ones(channels.classes.count, bool)
+    macs, seconds = cost.macs(subsets.kept, subsets.read), cost.seconds(subsets.kept, read=subsets.read)
+    copies = [pick for pick in picked_inputs(channels, subsets.kept, subsets.read) if not pick.contiguous]
+    seconds += cost.copy_seconds(copied_bytes(copies, ranges=True), len(copies))
+    stats: Stats = {
+        "multiply-accumulates left": round(macs / max(cost.total_macs, 1), 4),
+        "predicted time left": round(seconds / max(cost.seconds(everything), 1e-30), 4),
+        "channels": channels.classes.count - 1,
+        "channels left": int(np.count_nonzero(subsets.kept[1:])),
+    }
+    for group in channels.groups:
+        members = channels.classes.of(group.producers[0].channels)
+        if group.removable.size:
+            stats[f"channels of {group.name}"] = f"{int(subsets.kept[members].sum())} of {members.size}"
+    return stats
