@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgec.backends.plan import BuildPlan
+from edgec.core.counts import NO_COUNTS, Counts
 from edgec.core.metric import Metric, Mode, Unavailable, exact
 from edgec.core.progress import Progress
 from edgec.core.target import Target
 from edgec.core.tensor import Sample
-from edgec.measure.emulated_counts import count_instructions
+from edgec.measure.emulated_counts import METRICS, EmulatedCounts, count_inference
 from edgec.measure.energy import energy_on_host
 from edgec.measure.host_timing import HostTiming, time_on_host
 from edgec.measure.prediction import predict
@@ -30,6 +31,7 @@ class ArtifactCosts:
         layer_energy_mj: millijoules of each kernel call.
         overhead_ms: time between the kernel calls that the meter accounts for.
         between_layers: what that time is.
+        layer_counts: what each kernel call executes; None where it could not be counted.
         code_bytes: machine code.
         notes: why to trust a figure less than its band says.
     """
@@ -39,6 +41,7 @@ class ArtifactCosts:
     layer_energy_mj: tuple[Metric, ...]
     overhead_ms: float
     between_layers: str
+    layer_counts: tuple[Counts | None, ...]
     code_bytes: int | Unavailable
     notes: tuple[str, ...]
 
@@ -63,16 +66,16 @@ def measure_costs(
     progress.start(f"measure on {target.name}")
     code_bytes = max(0, size - memory.weights_bytes)
     if target.compiler.triple == NATIVE and can_run(plan.interface) is None:
-        return _measured(folder, plan, sample, sizes, code_bytes)
+        return _measured(folder, plan, target, sample, sizes, code_bytes)
     return _predicted(folder, plan, target, sample, threads, sizes, code_bytes)
 
 
 def _measured(
-    folder: Path, plan: BuildPlan, sample: Sample, sizes: Mapping[str, Metric], code_bytes: int
+    folder: Path, plan: BuildPlan, target: Target, sample: Sample, sizes: Mapping[str, Metric], code_bytes: int
 ) -> ArtifactCosts:
     timing = time_on_host(folder, plan.interface, sample)
     energy = energy_on_host(folder, plan.interface, sample)
-    counts = count_instructions(folder, plan.interface, sample)
+    counts = count_inference(folder, plan.interface, sample, target.core)
     unmeasured = Unavailable(unavailable="the energy counters cannot tell kernels apart")
     # The runner's trace ends with the last kernel that ran; those after it are in a branch that was not taken.
     idle = exact(0.0, Mode.MEASURED, "did not run on these inputs")
@@ -82,15 +85,26 @@ def _measured(
             **sizes,
             "latency_ms": timing.latency_ms,
             "energy_mj": energy,
-            "instructions": counts,
+            **_count_metrics(counts),
         },
         layer_latency_ms=layer_latency_ms,
         layer_energy_mj=tuple(unmeasured for _ in plan.layers),
         overhead_ms=abs(timing.remainder_ms.value),
         between_layers="calls, copies at the border and the timers between the kernels",
+        layer_counts=_layer_counts(plan, counts),
         code_bytes=code_bytes,
         notes=_noise(timing),
     )
+
+
+def _count_metrics(counts: EmulatedCounts | Unavailable) -> dict[str, Metric]:
+    return dict.fromkeys(METRICS, counts) if isinstance(counts, Unavailable) else counts.metrics()
+
+
+def _layer_counts(plan: BuildPlan, counts: EmulatedCounts | Unavailable) -> tuple[Counts | None, ...]:
+    if isinstance(counts, Unavailable):
+        return (None,) * len(plan.layers)
+    return tuple(counts.steps.get(step, NO_COUNTS) for step in range(len(plan.layers)))
 
 
 def _noise(timing: HostTiming) -> tuple[str, ...]:
@@ -106,7 +120,7 @@ def _predicted(
     sizes: Mapping[str, Metric],
     code_bytes: int,
 ) -> ArtifactCosts:
-    counts = count_instructions(folder, plan.interface, sample)
+    counts = count_inference(folder, plan.interface, sample, target.core)
     prediction = predict(plan.layers, target, threads=threads)
     unpredicted = Unavailable(unavailable="energy is predicted for the whole inference only")
     return ArtifactCosts(
@@ -114,12 +128,13 @@ def _predicted(
             **sizes,
             "latency_ms": prediction.latency_ms,
             "energy_mj": prediction.energy_mj,
-            "instructions": counts,
+            **_count_metrics(counts),
         },
         layer_latency_ms=prediction.layers_ms,
         layer_energy_mj=tuple(unpredicted for _ in plan.layers),
         overhead_ms=0.0,
         between_layers="",
+        layer_counts=_layer_counts(plan, counts),
         code_bytes=code_bytes,
         notes=(),
     )

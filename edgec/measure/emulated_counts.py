@@ -1,112 +1,168 @@
-"""Instructions of one inference, counted in an emulator: the same number on every machine and in every run.
+"""Instructions, memory accesses and cache misses of one inference, counted in an emulator, per layer and in total.
 
-The count is a figure to compare builds by, and a budget that no noise breaks. It is no time: instructions differ in
-cost, and an emulator knows no caches.
+The counts are the same on every machine and in every run: a figure to compare builds by, and a budget that no noise
+breaks. They are no time: instructions differ in cost. The caches are a model of the sizes that the datasheet states,
+see `hw/emulation/instruction_count.c`.
 """
 
 from __future__ import annotations
 
-import os
-import re
+import platform
 import shutil
-import subprocess
-import sys
 import tempfile
-from importlib import resources
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from edgec.core.cache import Cache, cache_folder, key_of
-from edgec.core.codes.tool import TOOL_MISSING
+from edgec.core.codes.running import ARTIFACT_CRASHED, ARTIFACT_TIMED_OUT
+from edgec.core.counts import NO_COUNTS, Counts
 from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
 from edgec.core.metric import Metric, Mode, Unavailable, exact
+from edgec.core.target import Core
+from edgec.measure.counting_plugin import counting_plugin
 from edgec.measure.running import Sample, can_run, launch, runner_command, write_inputs
 
-_INFERENCES = 2
-_CLOCK_CALL = 113
+METRICS = tuple(Counts.model_fields)
+_CLOCK_CALL, _CLOSE_CALL = 113, 57
 _CLOCK_CALLS = {"qemu-arm": 403, "qemu-x86_64": 228}
 """Numbers of Linux's `clock_gettime` (`clock_gettime64` on 32-bit Arm); 113 on every newer architecture."""
-_FIRST_EMULATOR_OF_INTERFACE_2 = 9
+_CLOSE_CALLS = {"qemu-arm": 6, "qemu-x86_64": 3}
+_WARMUP = 2
+_CLOCK_READINGS = 2 * (_WARMUP + 1)
+_SAME_ADDRESSES = ("-R", "0x1000000000")
+"""QEMU reserves this much address space and places buffers in it as the program alone decides."""
+_SYSTEM_RANDOMIZES = frozenset({"qemu-x86_64"})
+"""These cannot reserve (the x86 system call page lies beyond): the operating system is told not to randomise."""
+_ALWAYS_RESERVES = frozenset({"qemu-arm"})
 _TIMEOUT_SECONDS = 600.0
 
 
-def count_instructions(
-    folder: Path, interface: Interface, sample: Sample, *, timeout_seconds: float = _TIMEOUT_SECONDS
-) -> Metric:
-    """Count the instructions of one inference of the artefact in `folder`, those of all its threads.
+@dataclass(frozen=True)
+class EmulatedCounts:
+    """Counts of one inference on one thread.
 
-    The runner reads the clock before and after each inference; what is executed between the two is counted, the two
-    readings with it. The second of two inferences is taken: the first may set up what later ones find. Where an
-    emulator or a tool is missing, the count is unavailable with the reason.
+    Attributes:
+        total: of the whole inference.
+        steps: of each kernel call of the artefact by its number; one that did not run has none.
+        source: the emulator and the caches.
+    """
+
+    total: Counts
+    steps: Mapping[int, Counts]
+    source: str
+
+    def metrics(self) -> dict[str, Metric]:
+        """The totals as metrics of the report."""
+        return {name: exact(float(getattr(self.total, name)), Mode.SIMULATED, self.source) for name in METRICS}
+
+
+@dataclass(frozen=True)
+class _Event:
+    """A line of the plugin's output: which event, and the counts since the event before."""
+
+    kind: str
+    number: int
+    counts: Counts
+
+
+def count_inference(
+    folder: Path, interface: Interface, sample: Sample, core: Core, *, timeout_seconds: float = _TIMEOUT_SECONDS
+) -> EmulatedCounts | Unavailable:
+    """Count one inference of the artefact in `folder`.
+
+    Three inferences run on one thread: the first fills the caches, the second is counted as a whole, the third by
+    kernel call. An artefact for this machine runs in the emulator of its architecture. Where an emulator or a tool is
+    missing, or the emulator lacks an instruction of this machine, the counts are unavailable with the reason.
 
     Raises:
-        EdgecError: EC065x where the artefact itself fails.
+        EdgecError: EC0651 or EC0653 where an artefact for another machine fails.
     """
-    reason = can_run(interface)
-    if reason is None and not interface.emulator:
-        reason = "the target is this machine; instructions are counted in an emulator of another"
+    emulator = interface.emulator or _own_emulator()
+    reason = can_run(interface.model_copy(update={"emulator": emulator}))
     if reason is not None:
         return Unavailable(unavailable=reason)
+    if emulator[0] in _SYSTEM_RANDOMIZES and shutil.which("setarch") is None:
+        return Unavailable(unavailable="setarch, which keeps addresses from varying, is not installed (util-linux)")
     try:
-        plugin = _plugin(interface.emulator[0])
+        plugin = counting_plugin(emulator[0])
     except EdgecError as fault:
         return Unavailable(unavailable=f"the counter could not be built: {fault.what}")
-    intervals = _count(folder, interface, sample, plugin, timeout_seconds)
-    if len(intervals) != 2 * _INFERENCES - 1:
-        readings = len(intervals) + 1
-        return Unavailable(unavailable=f"the executable read the clock {readings} times in {_INFERENCES} inferences")
-    source = f"{' '.join(interface.emulator)}, one inference between two readings of the clock"
-    return exact(float(intervals[-1]), Mode.SIMULATED, source)
+    try:
+        events = _events(folder, interface, sample, core, emulator, plugin, timeout_seconds)
+    except EdgecError as fault:
+        if fault.code is ARTIFACT_TIMED_OUT:
+            return Unavailable(unavailable=f"counting took more than {timeout_seconds:g} s in {emulator[0]}")
+        if fault.code is ARTIFACT_CRASHED and not interface.emulator:
+            return Unavailable(
+                unavailable=f"{emulator[0]} does not run this artefact: it lacks extensions of this processor, such as "
+                "AVX-512; a target with cpu = x86-64-v3 can be counted"
+            )
+        raise
+    return _divided(events, " ".join(emulator) + ", " + _described(core))
 
 
-def _count(folder: Path, interface: Interface, sample: Sample, plugin: bytes, timeout_seconds: float) -> list[int]:
-    """Instructions between the clock readings of a run whose environment and arguments are the same everywhere."""
-    *emulator, runner = runner_command(folder, interface)
-    with tempfile.TemporaryDirectory(prefix="edgec-count-") as name:
-        scratch = Path(name)
+def _own_emulator() -> tuple[str, ...]:
+    """The emulator of this machine's architecture, with every extension that it knows."""
+    return (f"qemu-{platform.machine()}", "-cpu", "max")
+
+
+def _described(core: Core) -> str:
+    l1, last = _cache_bytes(core)
+    levels = f"{l1 // 1024} KiB" + (f" and {last // 1024} KiB" if last else "")
+    return f"one thread, steady state, caches of {levels} (8 ways, lines of 64 bytes, no prefetch)"
+
+
+def _cache_bytes(core: Core) -> tuple[int, int]:
+    """Sizes of the level 1 data cache and of the last level, 0 where there is no other."""
+    last = core.l3_kib or core.l2_kib
+    return int(core.l1_data_kib.value * 1024), int(last.value * 1024) if last is not None else 0
+
+
+def _events(
+    folder: Path,
+    interface: Interface,
+    sample: Sample,
+    core: Core,
+    emulator: tuple[str, ...],
+    plugin: bytes,
+    timeout_seconds: float,
+) -> list[_Event]:
+    """The events of a run whose environment and arguments are the same everywhere."""
+    *_, runner = runner_command(folder, interface)
+    program = ["./runner", "inputs.bin", "outputs.bin", "--warmup", str(_WARMUP), "--mark", "yes"]
+    name = emulator[0]
+    l1, last = _cache_bytes(core)
+    clock, close = _CLOCK_CALLS.get(name, _CLOCK_CALL), _CLOSE_CALLS.get(name, _CLOSE_CALL)
+    options = f"./plugin.so,clock={clock},close={close},l1={l1},last={last},out=events.txt"
+    fixed = ("setarch", "-R") if name in _SYSTEM_RANDOMIZES else ()
+    reserved = () if name in _SYSTEM_RANDOMIZES | _ALWAYS_RESERVES else _SAME_ADDRESSES
+    command = [*fixed, str(shutil.which(name)), "-plugin", options, *reserved, *emulator[1:], *program]
+    with tempfile.TemporaryDirectory(prefix="edgec-count-") as folder_name:
+        scratch = Path(folder_name)
         write_inputs(scratch / "inputs.bin", interface, sample)
         (scratch / "runner").symlink_to(runner)
         (scratch / "plugin.so").write_bytes(plugin)
-        clock = _CLOCK_CALLS.get(Path(emulator[0]).name, _CLOCK_CALL)
-        program = ["./runner", "inputs.bin", "outputs.bin", "--iterations", str(_INFERENCES)]
-        options = f"./plugin.so,call={clock},out=intervals.txt"
-        command = [str(shutil.which(emulator[0])), "-plugin", options, *emulator[1:], *program]
-        launch(command, timeout_seconds=timeout_seconds, environment={"LC_ALL": "C"}, folder=scratch)
-        return [int(line) for line in (scratch / "intervals.txt").read_text(encoding="ascii").splitlines()]
+        environment = {"LC_ALL": "C", "EDGEC_THREADS": "1"}
+        launch(command, timeout_seconds=timeout_seconds, environment=environment, folder=scratch)
+        return list(_parsed((scratch / "events.txt").read_text(encoding="ascii")))
 
 
-def _plugin(emulator: str) -> bytes:
-    """The compiled plugin for an emulator, from the cache or made now.
-
-    Raises:
-        EdgecError: EC0901 if the compiler is missing or fails.
-    """
-    source = resources.files("edgec.hw").joinpath("emulation", "instruction_count.c").read_bytes()
-    version = _interface_version(emulator)
-    cache = Cache()
-    key = key_of("instruction_count", source, str(version))
-    stored = cache.get(key)
-    if stored is not None:
-        return stored
-    with tempfile.TemporaryDirectory(prefix="edgec-plugin-") as name:
-        scratch = Path(name)
-        (scratch / "instruction_count.c").write_bytes(source)
-        options = ["-shared", "-fPIC", "-O2", f"-DQEMU_PLUGIN_VERSION={version}", "-o", "made.so"]
-        command = [sys.executable, "-m", "ziglang", "cc", *options, "instruction_count.c"]
-        # Not in the folder of the plugin: the compiler's own cache is to outlive it.
-        zig = str(cache_folder() / "zig")
-        environment = {"ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": f"{zig}/local", **os.environ}
-        done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, check=False)
-        if done.returncode != 0:
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise EdgecError(TOOL_MISSING, f"zig cc failed: {' '.join(last)}", hint="pip install 'edgec[tvm]'")
-        made = (scratch / "made.so").read_bytes()
-    cache.put(key, made)
-    return made
+def _parsed(text: str) -> Iterator[_Event]:
+    for line in text.splitlines():
+        kind, number, *amounts = line.split()
+        yield _Event(kind, int(number), Counts(**dict(zip(METRICS, map(int, amounts), strict=True))))
 
 
-def _interface_version(emulator: str) -> int:
-    """A version of the plugin interface that the emulator accepts: QEMU 9.0 and later take 2, those before 1."""
-    printed = launch([emulator, "--version"], timeout_seconds=10)
-    found = re.search(r"version (\d+)", printed)
-    return 2 if found and int(found.group(1)) >= _FIRST_EMULATOR_OF_INTERFACE_2 else 1
+def _divided(events: list[_Event], source: str) -> EmulatedCounts | Unavailable:
+    """The second inference as the total, the marks of the third as the steps."""
+    clock = [index for index, event in enumerate(events) if event.kind == "clock"]
+    if len(clock) != _CLOCK_READINGS:
+        inferences = _WARMUP + 1
+        return Unavailable(unavailable=f"the executable read the clock {len(clock)} times in {inferences} inferences")
+    steps: dict[int, Counts] = {}
+    for event in events[clock[-2] + 1 : clock[-1]]:
+        step, finished = divmod(event.number, 2)
+        if finished:
+            steps[step] = steps.get(step, NO_COUNTS) + event.counts
+    return EmulatedCounts(events[clock[-3]].counts, steps, source)

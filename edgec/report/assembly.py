@@ -69,7 +69,7 @@ def assemble(facts: BuildFacts, plan: BuildPlan, costs: ArtifactCosts) -> Report
             options={"shape": {name: list(shape) for name, shape in facts.shapes.items()}} if facts.shapes else {},
             tools=facts.provenance.tools,
         ),
-        assumptions=(*_assumptions(facts.records), *costs.notes),
+        assumptions=(*_assumptions(facts.records), *_tuning(plan), *costs.notes),
         passes=facts.records,
         verification=facts.verification,
         metrics=fill_metrics(
@@ -96,8 +96,19 @@ def _model(facts: BuildFacts, plan: BuildPlan) -> ModelSection:
 
 
 def _layers(planned: tuple[PlannedLayer, ...], costs: ArtifactCosts) -> tuple[Layer, ...]:
-    rows = zip(planned, costs.layer_latency_ms, costs.layer_energy_mj, strict=True)
-    return tuple(Layer(**layer.model_dump(), latency_ms=latency, energy_mj=energy) for layer, latency, energy in rows)
+    rows = zip(planned, costs.layer_latency_ms, costs.layer_energy_mj, costs.layer_counts, strict=True)
+    return tuple(
+        Layer(**layer.model_dump(), latency_ms=latency, energy_mj=energy, counts=counts)
+        for layer, latency, energy, counts in rows
+    )
+
+
+def _tuning(plan: BuildPlan) -> tuple[str, ...]:
+    use = plan.tuning
+    if use is None:
+        return ()
+    count = f"{use.tuned} of the {use.kernels} kernels that allow a choice are computed as measurements say"
+    return (f"{count} ({'; '.join(use.source) or 'none was made'}; records {use.sha256[:12]})",)
 
 
 def _assumptions(records: tuple[PassRecord, ...]) -> tuple[str, ...]:

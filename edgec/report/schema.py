@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from edgec.core.counts import Counts
 from edgec.core.metric import Metric, Unavailable, Value
 from edgec.core.tensor import TensorSpec
 from edgec.core.trace import ModelSize, PassRecord
@@ -108,6 +109,9 @@ class Unverified(_Section):
 Verification = Verified | Unverified
 
 
+_NOT_COUNTED = Unavailable(unavailable="the edgec that wrote the report did not count it")
+
+
 class Metrics(_Section):
     """Every metric that any target may have; what could not be had says why.
 
@@ -118,7 +122,10 @@ class Metrics(_Section):
         artifact_bytes: what is copied to the device: code and constants.
         accuracy: share of evaluation samples that the built model gets right.
         accuracy_original: the same, for the model as it was given.
-        instructions: retired instructions per inference.
+        instructions: executed instructions per inference.
+        memory_accesses: loads and stores per inference.
+        l1_misses: cache lines per inference that the level 1 data cache lacked.
+        last_level_misses: cache lines per inference that come from main memory.
         luts: look-up tables of the FPGA.
         fmax_mhz: highest clock of the placed design.
         cycles: clock cycles per inference.
@@ -133,6 +140,9 @@ class Metrics(_Section):
     accuracy: Metric
     accuracy_original: Metric
     instructions: Metric
+    memory_accesses: Metric = _NOT_COUNTED
+    l1_misses: Metric = _NOT_COUNTED
+    last_level_misses: Metric = _NOT_COUNTED
     luts: Metric
     fmax_mhz: Metric
     cycles: Metric
@@ -160,6 +170,7 @@ class Layer(_Section):
         energy_mj: millijoules per inference.
         share: its part of the total latency, 0 to 1; absent where a latency is unavailable.
         precision: element type that it computes with (`float32`; `uint8` or `int8` where it sums integers).
+        counts: what it executes per inference, all calls together; absent where that was not counted.
     """
 
     name: str
@@ -172,6 +183,7 @@ class Layer(_Section):
     energy_mj: Metric
     share: float | None = Field(default=None, ge=0)
     precision: str = "float32"
+    counts: Counts | None = None
 
 
 class Reconciliation(_Section):

@@ -197,9 +197,18 @@ static void *work(void *argument)
     return NULL;
 }
 
+/* The environment may ask for fewer threads, EDGEC_THREADS=1 for none beside the caller's. */
+static int threads_wanted(void)
+{
+    const char *const text = getenv("EDGEC_THREADS");
+    const int asked = text == NULL ? 0 : atoi(text);
+    return asked >= 1 && asked < EDGEC_THREADS ? asked : EDGEC_THREADS;
+}
+
 static void start_workers(void)
 {
-    for (int task = 1; task < EDGEC_THREADS; ++task) {
+    const int threads = threads_wanted();
+    for (int task = 1; task < threads; ++task) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, work, (void *)(intptr_t)task) != 0) {
             break;

@@ -1,10 +1,12 @@
 /* Runs a network from the command line:
  *
- *   NAME-run INPUTS.bin OUTPUTS.bin [--warmup N] [--iterations N] [--trace FILE]
+ *   NAME-run INPUTS.bin OUTPUTS.bin [--warmup N] [--iterations N] [--trace FILE | --mark yes]
  *
  * INPUTS.bin holds all inputs, raw, one after the other in the order of the interface; OUTPUTS.bin receives the outputs
  * likewise. Each iteration prints {"iteration": I, "nanoseconds": T}. The trace file receives, for each step,
  * {"step": S, "nanoseconds": T} with the mean over the iterations of the time spent in that step per run.
+ * With --mark, an iteration closes file -2 - 2 * STEP before each step and -3 - 2 * STEP after it: there are no such files,
+ * so nothing happens, but an emulator sees which step is running.
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -17,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 extern const edgec_model EDGEC_MODEL;
 
@@ -30,6 +33,7 @@ typedef struct options {
     const char *inputs;
     const char *outputs;
     const char *trace;
+    int marked;
     long warmup;
     long iterations;
 } options;
@@ -68,6 +72,12 @@ static void record(void *context, int step, int finished)
     times->nanoseconds[step] += spent;
 }
 
+static void mark(void *context, int step, int finished)
+{
+    (void)context;
+    (void)close(-2 - 2 * step - finished);
+}
+
 static void *aligned(size_t bytes)
 {
     void *memory = NULL;
@@ -85,7 +95,7 @@ static int parse_count(const char *text, long *count)
 static int parse(int argc, char **argv, options *given)
 {
     if (argc < 3) {
-        return fail("usage", "INPUTS.bin OUTPUTS.bin [--warmup N] [--iterations N] [--trace FILE]");
+        return fail("usage", "INPUTS.bin OUTPUTS.bin [--warmup N] [--iterations N] [--trace FILE | --mark yes]");
     }
     given->inputs = argv[1];
     given->outputs = argv[2];
@@ -96,6 +106,8 @@ static int parse(int argc, char **argv, options *given)
         }
         if (strcmp(argv[i], "--trace") == 0) {
             given->trace = argv[i + 1];
+        } else if (strcmp(argv[i], "--mark") == 0) {
+            given->marked = strcmp(argv[i + 1], "yes") == 0;
         } else if (strcmp(argv[i], "--warmup") == 0) {
             if (!parse_count(argv[i + 1], &given->warmup)) {
                 return fail("not a number", argv[i + 1]);
@@ -164,7 +176,7 @@ static int write_trace(const char *path, const trace *times, long iterations)
 
 static int run(const options *given, void *workspace, void **inputs, void **outputs, trace *times)
 {
-    const edgec_step_hook hook = given->trace == NULL ? NULL : record;
+    const edgec_step_hook hook = given->trace != NULL ? record : given->marked ? mark : NULL;
     for (long i = -given->warmup; i < given->iterations; ++i) {
         const int64_t start = now();
         const int status = EDGEC_MODEL.run_traced(workspace, (const void *const *)inputs, outputs,

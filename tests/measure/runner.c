@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifndef REPEATS
 #define REPEATS 1
@@ -30,12 +31,15 @@ __attribute__((noinline)) static void kernel_copy(const volatile float *in, vola
 
 static long long step_nanoseconds[2];
 
-__attribute__((noinline)) static void run(const float *in, float *out, int traced) {
+__attribute__((noinline)) static void run(const float *in, float *out, int traced, int marked) {
   static float between[ELEMENTS];
   long long start = traced ? now() : 0;
+  if (marked) close(-2);
   for (int i = 0; i < REPEATS; ++i) kernel_add(in, between);
+  if (marked) close(-3), close(-4);
   long long middle = traced ? now() : 0;
   for (int i = 0; i < REPEATS; ++i) kernel_copy(between, out);
+  if (marked) close(-5);
   if (!traced) return;
   step_nanoseconds[0] += middle - start;
   step_nanoseconds[1] += now() - middle;
@@ -43,11 +47,12 @@ __attribute__((noinline)) static void run(const float *in, float *out, int trace
 
 int main(int count, char **arguments) {
   static float in[ELEMENTS], out[ELEMENTS];
-  int warmup = 0, iterations = 1;
+  int warmup = 0, iterations = 1, marked = 0;
   FILE *trace = NULL;
   for (int i = 3; i + 1 < count; i += 2) {
     if (!strcmp(arguments[i], "--warmup")) warmup = atoi(arguments[i + 1]);
     if (!strcmp(arguments[i], "--iterations")) iterations = atoi(arguments[i + 1]);
+    if (!strcmp(arguments[i], "--mark")) marked = 1;
     if (!strcmp(arguments[i], "--trace")) trace = fopen(arguments[i + 1], "w");
   }
   FILE *file = fopen(arguments[1], "rb");
@@ -57,7 +62,7 @@ int main(int count, char **arguments) {
   if (getenv("RUNNER_FAULT") != NULL && !strcmp(getenv("RUNNER_FAULT"), "hang")) for (;;) now();
   for (int i = 0; i < warmup + iterations; ++i) {
     long long start = now();
-    run(in, out, trace != NULL && i >= warmup);
+    run(in, out, trace != NULL && i >= warmup, marked && i >= warmup);
     for (int reading = 0; reading < READINGS; ++reading) now();
     long long taken = now() - start;
     if (i < warmup) continue;
