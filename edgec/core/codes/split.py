@@ -19,3 +19,26 @@ CORRUPT_PAYLOAD = ErrorCode(
     "The bytes were damaged on their way, or made with other frequency tables or for a latent of another shape.",
     "Send it again; make sure that both ends hold artefacts of the same build.",
 )
+NOT_A_SPLIT = ErrorCode(
+    "EC1203",
+    "the folder holds no split network",
+    ExitStatus.USAGE,
+    "A split network is a folder with `split.json`, the artefact of the head, and the ONNX file of the tail.",
+    "Name a folder that `edgec split build` wrote.",
+)
+SERVER_UNREACHABLE = ErrorCode(
+    "EC1204",
+    "the server gave no answer",
+    ExitStatus.TOOL_MISSING,
+    "The server of the tail cannot be reached, refused the request, or took longer than the time-out, and the split "
+    "network holds no local network to fall back on.",
+    "Check address, port, token and certificate; build with `--local` to have the whole network on the device as well.",
+)
+LISTEN_FAILED = ErrorCode(
+    "EC1205",
+    "the server cannot listen",
+    ExitStatus.USAGE,
+    "The address or port is taken or not allowed, a certificate cannot be read, or a server would be open to the "
+    "network without a token.",
+    "Choose another port; give --token-file, and --certificate with --key, to listen beyond this machine.",
+)
