@@ -10,12 +10,16 @@ import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
 from edgec.backends.executor import execute
+from edgec.backends.plan import Backend
 from edgec.backends.selection import backend_for
+from edgec.backends.tuning import TuningRequest
 from edgec.core.artifact import staged
+from edgec.core.cache import cache_folder
 from edgec.core.manifest import Provenance, digest_of, write_manifest
 from edgec.core.passes import PassContext
 from edgec.core.pipeline import KeepStep, Pipeline
 from edgec.core.progress import Progress
+from edgec.core.target import Target
 from edgec.core.target_files import load_target, target_sha256
 from edgec.core.version import VERSION, tool_versions
 from edgec.evaluation import evaluate
@@ -23,6 +27,7 @@ from edgec.graph.gate import ReferenceGate
 from edgec.graph.load import load_model
 from edgec.graph.save import save_model
 from edgec.measure.artifact_costs import measure_costs
+from edgec.measure.boards import boards_for
 from edgec.pass_list import pass_list, size_with_shapes, with_static_inputs
 from edgec.report.assembly import BuildFacts, assemble
 from edgec.report.files import write_json
@@ -45,6 +50,9 @@ class BuildOptions:
         out: folder of the artefact; replaced as a whole.
         seed: seed of every random choice.
         keep_steps: whether to keep the model after each pass.
+        tune: kernels to measure, at most, to choose how they are computed.
+        tuning_database: file of what was measured; None for the user's own, which is only read if `tune` is not 0.
+        boards: where to measure, see `edgec.measure.boards`; empty for this machine or the target's emulator.
     """
 
     model: Path
@@ -56,6 +64,9 @@ class BuildOptions:
     out: Path
     seed: int
     keep_steps: bool
+    tune: int = 0
+    tuning_database: Path | None = None
+    boards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
     progress.start(f"load {options.model.name}")
     loaded = load_model(options.model)
     target = load_target(options.target)
-    backend = backend_for(target)
+    backend = _tuned(backend_for(target), target, options)
     passes = pass_list(options.recipe, options.shapes, backend.prerequisites)
     size_of = size_with_shapes(options.shapes)
     static = with_static_inputs(loaded.model, options.shapes)
@@ -98,6 +109,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
             options_sha256=digest_of(_ResultingOptions.of(options)),
             data_sha256=evaluation.data_sha256,
             plan_sha256=plan.digest(),
+            tuning_sha256=None if plan.tuning is None else plan.tuning.sha256,
             seed=options.seed,
             tools=tool_versions(),
         )
@@ -119,6 +131,19 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
         (folder / "report.json").write_bytes(write_json(report))
         (folder / "report.html").write_bytes(write_html(report))
     return BuildResult(options.out, report)
+
+
+def _tuned(backend: Backend, target: Target, options: BuildOptions) -> Backend:
+    """The backend with choices made by measurement, if the options ask for any.
+
+    Raises:
+        EdgecError: EC0405 where nothing can be measured or chosen.
+    """
+    if not options.tune and options.tuning_database is None:
+        return backend
+    boards = boards_for(target, options.boards) if options.tune else ()
+    database = options.tuning_database or cache_folder() / "tuning.jsonl"
+    return backend.tuned_by(TuningRequest(options.tune, database, boards))
 
 
 class _ResultingOptions(BaseModel):

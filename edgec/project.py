@@ -25,6 +25,9 @@ class Request:
     out: Path | None
     seed: int | None
     keep_steps: bool
+    tune: int = 0
+    tuning_database: Path | None = None
+    boards: tuple[str, ...] = ()
 
 
 def resolve(request: Request, project_file: Path | None) -> BuildOptions:
@@ -58,6 +61,9 @@ def resolve(request: Request, project_file: Path | None) -> BuildOptions:
         out=request.out or Path(f"{model.stem}-{Path(target).stem}"),
         seed=request.seed if request.seed is not None else project.build.seed or 0,
         keep_steps=request.keep_steps,
+        tune=request.tune,
+        tuning_database=request.tuning_database,
+        boards=request.boards,
     )
 
 

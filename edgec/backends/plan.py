@@ -11,6 +11,9 @@ from typing import ClassVar
 import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
+from edgec.backends.tuning import TuningRequest, TuningUse
+from edgec.core.codes.backend import NOT_TUNABLE
+from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface as Interface
 from edgec.core.progress import Progress
 from edgec.core.target import Target
@@ -97,6 +100,7 @@ class BuildPlan:
         fallbacks: nodes lowered in a slow or unexpected way.
         memory: bytes by owner.
         library: path of the library that goes to the device.
+        tuning: what was chosen by measurement; None if the build did not ask for it.
     """
 
     files: Mapping[str, bytes]
@@ -108,6 +112,7 @@ class BuildPlan:
     fallbacks: tuple[Fallback, ...]
     memory: MemoryUse
     library: str
+    tuning: TuningUse | None = None
 
     def digest(self) -> str:
         """SHA-256 over the files and the commands: equal plans have equal digests."""
@@ -125,6 +130,16 @@ class Backend(ABC):
     name: ClassVar[str]
     prerequisites: ClassVar[tuple[str, ...]] = ()
     """Passes that must have run; the pipeline appends those that the recipe lacks."""
+
+    def tuned_by(self, request: TuningRequest) -> Backend:
+        """This backend, with choices made by measurement.
+
+        Raises:
+            EdgecError: EC0405 where there is nothing to choose.
+        """
+        raise EdgecError(
+            NOT_TUNABLE, f"the backend {self.name} chooses nothing by measurement", hint="build without --tune"
+        )
 
     @abstractmethod
     def unsupported(self, model: ir.Model, target: Target) -> tuple[Fallback, ...]:

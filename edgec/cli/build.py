@@ -43,6 +43,24 @@ def build(
     keep_steps: Annotated[
         bool, typer.Option("--keep-steps", help="Keep the model after each pass, in DIR/passes/.")
     ] = False,
+    tune: Annotated[
+        int,
+        typer.Option("--tune", metavar="N", min=0, max=100_000, help="Kernels to measure for faster choices; 0."),
+    ] = 0,
+    tuning_database: Annotated[
+        Path | None,
+        typer.Option(
+            "--tuning-database", metavar="FILE", help="What was measured: used, and added to by --tune. To be shared."
+        ),
+    ] = None,
+    board: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--board",
+            metavar="ssh:HOST|COMMAND",
+            help="Where --tune measures; repeat it for boards that share the work. This machine, or the emulator.",
+        ),
+    ] = None,
     project: Annotated[
         Path | None, typer.Option("--project", metavar="FILE", help="A project file; ./edgec.toml if it exists.")
     ] = None,
@@ -67,6 +85,9 @@ def build(
         out=out,
         seed=seed,
         keep_steps=keep_steps,
+        tune=tune,
+        tuning_database=tuning_database,
+        boards=tuple(board or ()),
     )
     options = resolve(request, project)
     with watched(quiet=quiet) as progress:

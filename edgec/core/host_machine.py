@@ -37,6 +37,12 @@ def with_this_machine(content: dict[str, Any]) -> dict[str, Any]:
     return filled
 
 
+def processor_name() -> str:
+    """What the operating system calls the processor of this machine."""
+    fields = _processor_fields() if _CPUINFO.exists() else {}
+    return fields.get("model name", platform.machine())
+
+
 def _processor_fields() -> dict[str, str]:
     """The first processor of /proc/cpuinfo."""
     first = _CPUINFO.read_text(encoding="utf-8").split("\n\n")[0]

@@ -66,6 +66,7 @@ class Provenance(_Record):
         options_sha256: of every option that changes the result, see `digest_of`.
         data_sha256: content hash of the data source; None without data.
         plan_sha256: digest of the build plan.
+        tuning_sha256: of the records of measurements that decided how kernels are computed; None without any.
         seed: seed of every random choice.
         tools: versions of the programs and libraries that took part, by name.
     """
@@ -78,6 +79,7 @@ class Provenance(_Record):
     options_sha256: Sha256
     data_sha256: Sha256 | None = None
     plan_sha256: Sha256
+    tuning_sha256: Sha256 | None = None
     seed: int
     tools: dict[str, str] = Field(default_factory=dict)
 

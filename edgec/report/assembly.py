@@ -107,8 +107,8 @@ def _tuning(plan: BuildPlan) -> tuple[str, ...]:
     use = plan.tuning
     if use is None:
         return ()
-    count = f"{use.tuned} of the {use.kernels} kernels that allow a choice are computed as measurements say"
-    return (f"{count} ({'; '.join(use.source) or 'none was made'}; records {use.sha256[:12]})",)
+    count = f"{use.tuned} of the {use.kernels} kernels that allow a choice are computed in a way that measurements"
+    return (f"{count} found faster ({'; '.join(use.source) or 'there are none'}; records {use.sha256[:12]})",)
 
 
 def _assumptions(records: tuple[PassRecord, ...]) -> tuple[str, ...]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import onnx_ir as ir
 
 from edgec.backends.plan import Backend, BuildPlan, Fallback, MemoryUse, PlannedLayer
+from edgec.backends.tuning import TuningRequest
 from edgec.backends.tvm.code_generation import Kernel, groups_in_order, make_kernels, strides_of
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.dead_steps import without_dead_steps
 from edgec.backends.tvm.driver import Program, write_driver
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup, fuse
+from edgec.backends.tvm.implementation import NO_CHOICES
 from edgec.backends.tvm.integer.recognition import form_integer_nodes
 from edgec.backends.tvm.kernel_graph import KernelGraph, Value
 from edgec.backends.tvm.machine_code import KernelSource, ObjectCode, compile_kernels
@@ -21,6 +23,7 @@ from edgec.backends.tvm.memory import MemoryPlan, plan_memory
 from edgec.backends.tvm.model_lowering import lower_graph, unsupported_nodes
 from edgec.backends.tvm.overlays import lay_over
 from edgec.backends.tvm.packaging import package
+from edgec.backends.tvm.tuning.tuner import tune
 from edgec.core.interface import Interface
 from edgec.core.progress import Progress
 from edgec.core.target import Target
@@ -29,11 +32,22 @@ from edgec.graph.load import identifier
 from edgec.graph.shapes import model_inputs
 
 
+@dataclass(frozen=True)
 class TvmBackend(Backend):
-    """CPUs, by TensorIR and LLVM."""
+    """CPUs, by TensorIR and LLVM.
+
+    Attributes:
+        tuning: how kernels are chosen by measurement; None leaves all choices to the cost model.
+    """
+
+    tuning: TuningRequest | None = None
 
     name: ClassVar[str] = "tvm"
     prerequisites: ClassVar[tuple[str, ...]] = ("lower-recurrent", "lower-functions")
+
+    def tuned_by(self, request: TuningRequest) -> TvmBackend:
+        """This backend, with choices made by measurement."""
+        return replace(self, tuning=request)
 
     def unsupported(self, model: ir.Model, target: Target) -> tuple[Fallback, ...]:
         """Every node that cannot be lowered."""
@@ -45,13 +59,16 @@ class TvmBackend(Backend):
         Raises:
             EdgecError: EC0401 with every unsupported node in `details`.
         """
-        progress.start("lower the graph")
         integers = form_integer_nodes(model)
-        graph = lower_graph(integers.model, CoreDescription.of(target), name)
+        tuned = None if self.tuning is None else tune(integers.model, target, threads, self.tuning, progress)
+        progress.start("lower the graph")
+        choices = NO_CHOICES if tuned is None else tuned.choices
+        graph = lower_graph(integers.model, CoreDescription.of(target), name, choices)
         inputs = _specs(graph.main.parameters, tuple(str(value.name) for value in model_inputs(model)))
         outputs = _specs(graph.main.results, tuple(str(value.name) for value in model.graph.outputs))
         plan = plan_graph(graph, inputs, outputs, target, threads=threads, progress=progress)
-        return replace(plan, fallbacks=(*plan.fallbacks, *integers.floats))
+        use = None if tuned is None else tuned.use(fuse(lay_over(without_dead_steps(graph.main))))
+        return replace(plan, fallbacks=(*plan.fallbacks, *integers.floats), tuning=use)
 
 
 def plan_graph(

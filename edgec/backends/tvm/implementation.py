@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 _Extents = tuple[int, ...]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """Data that may come from a file: checked, and not to be changed."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -44,7 +46,7 @@ class LoopOrder(StrEnum):
     WEIGHTS_STAY = "weights-stay"
 
 
-class Contraction(_Record):
+class Contraction(Record):
     """All that decides how a contraction is best computed, but for the core and the threads.
 
     Attributes:
@@ -72,7 +74,7 @@ class Contraction(_Record):
     pads: _Extents = ()
 
 
-class Implementation(_Record):
+class Implementation(Record):
     """A way to compute a contraction.
 
     Attributes:

@@ -20,7 +20,7 @@ ZIG = "zig"
 INSTALL_ZIG = "pip install 'edgec[tvm]'"
 BUILD = "build"
 
-_COMPILE = (
+COMPILE = (
     "-std=c11",
     "-O2",
     "-g0",
@@ -35,7 +35,7 @@ _COMPILE = (
     "-Wextra",
     "-Iinclude",
 )
-_LINK = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-s")
+LINK = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-s")
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,21 @@ def package(symbol: str, driver: DriverSource, kernels: bytes, weights: bytes, t
     return Package(
         files=_files(symbol, driver, kernels, weights, shared, threads),
         commands=_commands(symbol, triples, threads, runner),
-        tools=(Tool(ZIG, (sys.executable, "-m", "ziglang"), INSTALL_ZIG),),
+        tools=(Tool(ZIG, zig_arguments(), INSTALL_ZIG),),
         discard=(BUILD,),
         runner=runner,
         library=f"lib/lib{symbol}.so" if shared else f"lib/lib{symbol}.a",
     )
+
+
+def zig_arguments() -> tuple[str, ...]:
+    """How the tool chain is started."""
+    return (sys.executable, "-m", "ziglang")
+
+
+def runner_triple(target: Target) -> str:
+    """What a program that runs on the device, or in its emulator, is linked for; empty if none can be."""
+    return _triples(target).runner
 
 
 def _triples(target: Target) -> _Triples:
@@ -136,7 +146,7 @@ def _files(
 
 
 def _commands(symbol: str, triples: _Triples, threads: int, runner: str | None) -> tuple[Command, ...]:
-    flags = (*_COMPILE, f"-DEDGEC_THREADS={threads}")
+    flags = (*COMPILE, f"-DEDGEC_THREADS={threads}")
     sources = (
         (f"src/{symbol}.c", f"{BUILD}/{symbol}.o"),
         ("src/edgec_runtime.c", f"{BUILD}/edgec_runtime.o"),
@@ -154,12 +164,12 @@ def _commands(symbol: str, triples: _Triples, threads: int, runner: str | None) 
     commands.append(Command(ZIG, ("ar", "rcsD", library, *objects), library, "archive the static library"))
     if triples.shared_library:
         shared = f"lib/lib{symbol}.so"
-        link = ("-shared", *_LINK, f"-Wl,--version-script={BUILD}/exports.map", "-o", shared, *objects, "-lm")
+        link = ("-shared", *LINK, f"-Wl,--version-script={BUILD}/exports.map", "-o", shared, *objects, "-lm")
         arguments = ("cc", "-target", triples.shared_library, *link, *_threads(threads))
         commands.append(Command(ZIG, arguments, shared, "link the shared library"))
     if runner is not None:
         program = ("src/main.c", f"src/{symbol}.c", "src/edgec_runtime.c", objects[0], objects[3])
-        link = (f"-DEDGEC_MODEL={symbol}_model", *program, "-static", *_LINK, "-o", runner)
+        link = (f"-DEDGEC_MODEL={symbol}_model", *program, "-static", *LINK, "-o", runner)
         arguments = ("cc", "-target", triples.runner, *flags, *link, "-lm", *_threads(threads))
         commands.append(Command(ZIG, arguments, runner, "link the runner"))
     return tuple(commands)

@@ -18,6 +18,7 @@ from edgec.backends.tvm.kernel_graph import ConvolutionTile
 _ACCUMULATORS_IN_FLIGHT = 8
 _FLOAT_BYTES = 4
 _MOST_VECTORS = 8
+_MOST_WINDOWED_VECTORS = 4
 _ROW_COST = 0.25
 _WEIGHT_COST = 0.5
 _WEIGHT_STREAM = 3.2
@@ -128,3 +129,19 @@ def windowed_tile(
     rows = min(range(1, most + 1), key=lambda count: (_cost(extents[-1], count, 1, 1), count))
     vectors = 2 if rows <= 4 and core.vector_registers >= 24 and channels % (2 * lanes) == 0 else 1
     return ConvolutionTile(rows, vectors, lanes)
+
+
+def possible_windowed_tiles(
+    extents: Sequence[int], channels: int, core: CoreDescription, dtype_bytes: int
+) -> Iterator[TileChoice]:
+    """Tiles for a contraction within each channel, beyond the ones that `windowed_tile` considers."""
+    lanes = lanes_of(core, dtype_bytes)
+    while lanes > 1 and channels <= lanes // 2:
+        lanes //= 2
+    for vectors in range(1, _MOST_WINDOWED_VECTORS + 1):
+        blocks = math.ceil(channels / (lanes * vectors))
+        for rows in range(1, min(extents[-1], core.vector_registers) + 1):
+            if rows * vectors + vectors + 1 > core.vector_registers:
+                break
+            cost = math.prod(extents[:-1]) * _cost(extents[-1], rows, vectors, blocks)
+            yield TileChoice(len(extents) - 1, ConvolutionTile(rows, vectors, lanes), cost)

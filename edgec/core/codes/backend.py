@@ -25,3 +25,27 @@ UNSUPPORTED_HOST = ErrorCode(
     "The target `host` builds for the machine that runs edgec, which must run Linux for that.",
     "Choose another target; every other one is cross-compiled and does not depend on this machine.",
 )
+BAD_TUNING_DATABASE = ErrorCode(
+    "EC0404",
+    "the tuning database is damaged",
+    ExitStatus.USAGE,
+    "A tuning database has one record of a measurement a line, as `edgec build --tune` writes it. This file cannot be"
+    " read, has lines that are something else, or asks for what the core cannot do.",
+    "Take the file as it was before, or remove the lines that are named; what they held is measured again.",
+)
+NOT_TUNABLE = ErrorCode(
+    "EC0405",
+    "this build cannot be tuned",
+    ExitStatus.UNSUPPORTED,
+    "Tuning measures kernels on the device, on a board of its kind, or by counting instructions in its emulator. There"
+    " is none of these, or the backend of the target has nothing to choose by measurement.",
+    "Name boards with --board, install the emulator that the target names, or build without --tune.",
+)
+BOARD_FAILED = ErrorCode(
+    "EC0406",
+    "a board failed",
+    ExitStatus.TOOL_MISSING,
+    "A program that times kernels was sent to a board and did not come back with times. The board cannot be reached,"
+    " is of another kind than the target, or ran out of memory.",
+    "Run the command of --board by hand with any program of your own; it must run there and print here.",
+)

@@ -1,0 +1,1 @@
+"""Choosing how contractions are computed by measuring their kernels."""

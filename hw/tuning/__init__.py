@@ -1,0 +1,1 @@
+"""The program that times kernels on a device."""
