@@ -1,7 +1,8 @@
-"""Two small networks for 28×28 pictures: residual (He et al., 2016) and inverted residual (MobileNetV2, 2018)."""
+"""Small networks for 28×28 pictures: residual (He 2016), inverted residual (MobileNetV2, 2018), DenseNet (2017)."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 CLASSES = 10
@@ -46,6 +47,21 @@ class InvertedResidual(nn.Module):
         return x + y if self.has_shortcut else y
 
 
+class DenseLayer(nn.Module):
+    """1×1 and 3×3 convolution of all features so far, whose result is put beside them."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, 4 * growth, 1, bias=False)),
+            *(nn.BatchNorm2d(4 * growth), nn.ReLU(), nn.Conv2d(4 * growth, growth, 3, 1, 1, bias=False)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`growth` more features."""
+        return torch.cat([x, self.layers(x)], 1)
+
+
 class Classifier(nn.Module):
     """Features, their mean over the picture, and one dense layer; [batch, 1, 28, 28] to [batch, 10] logits."""
 
@@ -85,4 +101,18 @@ def mobilenet() -> Classifier:
     )
 
 
-NETWORKS = {"resnet": resnet, "mobilenet": mobilenet}
+def densenet() -> Classifier:
+    """Three blocks of four dense layers, eight features each, with transitions that halve channels and size."""
+    growth, channels = 8, 24
+    layers: list[nn.Module] = [nn.Conv2d(1, channels, 3, 2, 1, bias=False)]
+    for block in range(3):
+        if block:
+            layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, channels // 2, 1, bias=False)]
+            layers.append(nn.AvgPool2d(2))
+            channels //= 2
+        layers += [DenseLayer(channels + growth * number, growth) for number in range(4)]
+        channels += 4 * growth
+    return Classifier(nn.Sequential(*layers, nn.BatchNorm2d(channels), nn.ReLU()), channels)
+
+
+NETWORKS = {"resnet": resnet, "mobilenet": mobilenet, "densenet": densenet}
