@@ -11,6 +11,7 @@
 | EC07xx | data |
 | EC08xx | reports |
 | EC09xx | tools, and our own bugs |
+| EC10xx | training |
 | EC12xx | split computing |
 """
 
