@@ -75,6 +75,11 @@ def node_costs(model: ir.Model) -> tuple[NodeCost, ...]:
     return tuple(_costs_of(model.graph, 1, ""))
 
 
+def costs_within(node: ir.Node) -> tuple[NodeCost, ...]:
+    """The cost of one node of a model's main graph and of the bodies that it runs, as `node_costs` lists them."""
+    return tuple(_costs_at(node, 1, ""))
+
+
 def peak_activation_memory(model: ir.Model) -> PeakMemory:
     """The peak, over the nodes in order of execution, of all activations alive; inputs and outputs included."""
     try:
@@ -147,19 +152,21 @@ def _constants(graph: ir.Graph) -> Iterator[ir.TensorProtocol]:
 
 
 def _costs_of(graph: ir.Graph, calls: int, unknown_calls: str) -> list[NodeCost]:
-    costs: list[NodeCost] = []
-    for node in graph:
-        if node.op_type == "Constant":
-            continue
-        costs.append(_cost_of(node, calls, unknown_calls))
-        bodies = [a.as_graph() for a in node.attributes.values() if a.type == ir.AttributeType.GRAPH]
-        if node.op_type == "If":
-            branches = [_costs_of(body, calls, unknown_calls) for body in bodies]
-            costs += max(branches, key=lambda branch: sum(cost.macs or 0 for cost in branch), default=[])
-        elif bodies:
-            trips, reason = _trips(node)
-            for body in bodies:
-                costs += _costs_of(body, calls * trips, unknown_calls or reason)
+    nodes = (node for node in graph if node.op_type != "Constant")
+    return [cost for node in nodes for cost in _costs_at(node, calls, unknown_calls)]
+
+
+def _costs_at(node: ir.Node, calls: int, unknown_calls: str) -> list[NodeCost]:
+    """The cost of a node, then those of its bodies."""
+    costs = [_cost_of(node, calls, unknown_calls)]
+    bodies = [a.as_graph() for a in node.attributes.values() if a.type == ir.AttributeType.GRAPH]
+    if node.op_type == "If":
+        branches = [_costs_of(body, calls, unknown_calls) for body in bodies]
+        costs += max(branches, key=lambda branch: sum(cost.macs or 0 for cost in branch), default=[])
+    elif bodies:
+        trips, reason = _trips(node)
+        for body in bodies:
+            costs += _costs_of(body, calls * trips, unknown_calls or reason)
     return costs
 
 

@@ -87,3 +87,11 @@ REFERENCE_TIMEOUT = ErrorCode(
     "for ever on the inputs that it was given, or its trip count is damaged.",
     "Give real inputs with `--data`, or look at the loops of the model.",
 )
+CUT_NOT_FOUND = ErrorCode(
+    "EC0212",
+    "the model cannot be cut there",
+    ExitStatus.USAGE,
+    "A cut names the tensors that go from the head of a split network to its tail; every path from the inputs to the "
+    "outputs must go through one of them.",
+    "`edgec analyze MODEL --split` lists the places.",
+)
