@@ -77,7 +77,8 @@ def _write(writer: GraphWriter, node: ir.Node) -> str:
         if function is None:
             raise NoTorchFormError("this operator has no form in torch")
         written = function(writer, node)
-        for output, part in zip(node.outputs, written if isinstance(written, list) else [written], strict=False):
+        parts: list[fx.Node] = written if isinstance(written, list) else [written]
+        for output, part in zip(node.outputs, parts, strict=False):
             writer.store(output, part)
     except NoTorchFormError as error:
         problem = f"{node.name or node.outputs[0].name} ({node.op_type}): {error.reason}"

@@ -167,6 +167,6 @@ def _item(found: tuple[Tensor, ...], index: int) -> Tensor:
 @operator("CumSum")
 def _running_sum(writer: GraphWriter, node: ir.Node) -> fx.Node:
     axis = writer.integers(node, 1)
-    if axis is None or node.attributes.get_int("exclusive", 0) or node.attributes.get_int("reverse", 0):
+    if axis is None or node.attributes.get_int("exclusive", 0) != 0 or node.attributes.get_int("reverse", 0) != 0:
         raise NoTorchFormError("it sums backwards or leaves the element itself out")
     return writer.call(torch.cumsum, writer.input(node), axis[0])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import onnx_ir as ir
 from brevitas.backport import fx
 
 from edgec.training.graph_writer import GraphWriter
 
-Written = fx.Node | Sequence[fx.Node]
-"""One FX node for each output of the ONNX node."""
-
-Operator = Callable[[GraphWriter, ir.Node], Written]
-"""Writes an ONNX node as torch; raises NoTorchFormError."""
+Operator = Callable[[GraphWriter, ir.Node], fx.Node | list[fx.Node]]
+"""Writes an ONNX node as torch, one FX node for each of its outputs; raises NoTorchFormError."""
 
 OPERATORS: dict[str, Operator] = {}
 

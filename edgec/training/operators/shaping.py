@@ -119,7 +119,8 @@ def _split(writer: GraphWriter, node: ir.Node) -> list[fx.Node]:
 
 
 def _parts(x: Tensor, sizes: Sequence[int] | None, count: int, axis: int) -> Sequence[Tensor]:
-    return torch.split(x, list(sizes) if sizes else -(-x.shape[axis] // count), axis)
+    parts: Sequence[Tensor] = torch.split(x, list(sizes) if sizes else -(-x.shape[axis] // count), axis)
+    return parts
 
 
 def _item(parts: Sequence[Tensor], index: int) -> Tensor:

@@ -1,0 +1,62 @@
+"""Pass `fine-tune`: further training, which wins back what lossy passes cost."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from edgec.core.cache import Cache
+from edgec.core.passes import Kind, Need, Pass, PassContext, PassOptions, PassResult
+from edgec.training.availability import require_training
+from edgec.training.options import FitOptions
+
+
+class FineTuneOptions(FitOptions):
+    """Options of `fine-tune`."""
+
+
+class FineTune(Pass):
+    """Train the model's weights on the data of the build, in PyTorch, and write them back.
+
+    Case 1: with labels, cross-entropy; a network that ends in a Softmax is trained on what goes into it.
+    Case 2: without labels the network learns the outputs that it had when the pass began. This only makes sense with
+        a difference between the two, so it serves passes that change the network while it trains.
+    Case 3: convolutions without batch normalisation get one for the training, an identity at first, because exporters
+        fold it and deep networks train badly without; it is folded again.
+    Case 4: a network with a batch of one written into it runs samples one by one.
+
+    The pass is meant to follow the passes of the default recipe and a lossy one such as `prune-channels`. Needs the
+    extra `qat`.
+    """
+
+    name: ClassVar[str] = "fine-tune"
+    kind: ClassVar[Kind] = Kind.TRAINED
+    needs: ClassVar[tuple[Need, ...]] = (Need.TRAINING,)
+    Options: ClassVar[type[PassOptions]] = FineTuneOptions
+
+    def run(self, model: ir.Model, context: PassContext) -> PassResult:
+        """Train in place.
+
+        Raises:
+            EdgecError: EC0901 without the extra, EC1001 to EC1005.
+        """
+        require_training()
+        from edgec.training.fine_tune import fine_tune
+
+        options = self.options if isinstance(self.options, FineTuneOptions) else FineTuneOptions()
+        if context.data is None:
+            return PassResult(model, False, assumptions=("there is no data, so nothing was trained",))
+        outcome, inserted = fine_tune(
+            *(model, context.data, options), seed=context.seed, progress=context.progress, cache=Cache()
+        )
+        stats: dict[str, int | float | str] = {
+            "epochs": options.epochs,
+            "epochs found in the cache": outcome.resumed,
+            "loss of the first epoch": round(outcome.losses[0], 5),
+            "loss of the last epoch": round(outcome.losses[-1], 5),
+            "learned from": outcome.learned_from,
+            "batch normalisations put in for training": inserted,
+        }
+        assumptions = () if outcome.at_once else ("the network takes one sample at a time, so they ran one by one",)
+        return PassResult(model, True, stats, (), assumptions)
