@@ -26,7 +26,7 @@ from edgec.measure.counting_plugin import counting_plugin
 from edgec.measure.running import launch
 
 _SECONDS_A_KERNEL = 0.05
-_MOST_SAMPLES = 300
+_MOST_SAMPLES = 100
 _TIMEOUT_SECONDS = 600.0
 _PROGRAM = "time_kernels"
 _CLOCK_CALL = 113

@@ -1,8 +1,9 @@
 /* Times kernels in turn on the device that runs it: PROGRAM SECONDS MOST_SAMPLES.
  *
  * Prints one line a kernel: the nanoseconds of each sample. Samples of different kernels alternate, so that a change of
- * clock or load meets all of them. Before each sample memory beyond the caches' size is read, and then the kernel's
- * activations are touched: in a network a kernel finds them in the cache, and its weights far away.
+ * clock or load meets all of them, and all kernels use the same memory, since caches care about its physical addresses.
+ * Before each sample as much other memory is read as the network reads between two runs of a kernel, and then the
+ * kernel's activations are touched: in a network a kernel finds them in the cache, and its weights far away.
  *
  * The clock is read twice a sample, around the kernel, and nowhere else: what is executed between two readings can be
  * counted in an emulator.
@@ -17,8 +18,9 @@
 
 #include "trials.h"
 
-#define ALIGNMENT 64u
-#define FEWEST_SAMPLES 2
+#define ALIGNMENT 4096u
+#define LINE 64u
+#define FEWEST_SAMPLES 7
 
 static uint64_t now(void)
 {
@@ -34,19 +36,12 @@ static uint32_t next_random(void)
     return state >> 8;
 }
 
-/* Small finite numbers of the element type, with as many signs and magnitudes as there are. */
-static void fill(unsigned char *memory, const trial_buffer *buffer)
+/* Numbers that are small and finite whatever the element type, with both signs. */
+static void fill(unsigned char *memory, size_t bytes)
 {
-    for (size_t i = 0; i + buffer->element_bytes <= buffer->bytes; i += buffer->element_bytes) {
-        uint32_t random = next_random();
-        float real = (float)(int32_t)(random & 0xffffu) / 32768.0f - 1.0f;
-        double wide = real;
-        uint16_t half = (uint16_t)(0x2c00u | (random & 0x83ffu));
-        uint64_t whole = random & 0x3fu;
-        const void *value = &whole;
-        if (buffer->real)
-            value = buffer->element_bytes == 2 ? (void *)&half : buffer->element_bytes == 4 ? (void *)&real : (void *)&wide;
-        memcpy(memory + i, value, buffer->element_bytes);
+    for (size_t i = 0; i + sizeof(uint32_t) <= bytes; i += sizeof(uint32_t)) {
+        uint32_t value = 0x3c003c00u | (next_random() & 0x00ff00ffu) | (next_random() & 0x80u) << 8 | (next_random() & 0x80u) << 24;
+        memcpy(memory + i, &value, sizeof value);
     }
 }
 
@@ -60,10 +55,20 @@ static void *allocate(size_t bytes)
     return memory;
 }
 
+static size_t largest_in_slot(int slot)
+{
+    size_t bytes = 0;
+    for (int k = 0; k < TRIALS; k++)
+        for (int i = 0; i < trials[k].buffers; i++)
+            if (trials[k].buffer[i].slot == slot && trials[k].buffer[i].bytes > bytes)
+                bytes = trials[k].buffer[i].bytes;
+    return bytes;
+}
+
 static unsigned touch(const unsigned char *memory, size_t bytes)
 {
     unsigned sum = 0;
-    for (size_t i = 0; i < bytes; i += ALIGNMENT)
+    for (size_t i = 0; i < bytes; i += LINE)
         sum += ((const volatile unsigned char *)memory)[i];
     return sum;
 }
@@ -75,7 +80,7 @@ static uint64_t sample(const trial *kernel, void **arguments)
 {
     unsigned sum = touch(cold, EVICTED_BYTES);
     for (int i = 0; i < kernel->buffers; i++)
-        if (!kernel->buffer[i].weights)
+        if (kernel->buffer[i].role != WEIGHTS)
             sum += touch(arguments[i], kernel->buffer[i].bytes);
     cold[0] = (unsigned char)sum;
     uint64_t start = now();
@@ -100,11 +105,15 @@ int main(int count, char **words)
     uint64_t *times = allocate(sizeof(uint64_t) * TRIALS * (size_t)(most + 1));
     cold = allocate(EVICTED_BYTES);
     memset(cold, 1, EVICTED_BYTES);
+    unsigned char *slots[MOST_ARGUMENTS];
+    for (int i = 0; i < MOST_ARGUMENTS; i++) {
+        size_t bytes = largest_in_slot(i);
+        slots[i] = allocate(bytes);
+        fill(slots[i], bytes);
+    }
     for (int k = 0; k < TRIALS; k++)
-        for (int i = 0; i < trials[k].buffers; i++) {
-            arguments[k][i] = allocate(trials[k].buffer[i].bytes);
-            fill(arguments[k][i], &trials[k].buffer[i]);
-        }
+        for (int i = 0; i < trials[k].buffers; i++)
+            arguments[k][i] = slots[trials[k].buffer[i].slot];
     for (int k = 0; k < TRIALS; k++)
         sample(&trials[k], arguments[k]);
     uint64_t deadline = stopped + (uint64_t)(seconds * 1e9);

@@ -34,15 +34,29 @@ class Comparison:
         return self.ratio + self.noise < 1.0
 
 
-def compare(samples: Sequence[float], others: Sequence[float]) -> Comparison:
+Run = tuple[Sequence[float], Sequence[float]]
+"""Samples of a kernel and, taken in turn with them by the same process, of the other one."""
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
     """Compare samples in pairs: what slows the machine down for a while slows both of a pair.
 
-    The error of a median is estimated from the quartiles, which outliers do not move.
+    The error of a median is estimated from the quartiles, which outliers do not move, and is no less than half the
+    range of the medians of the runs: processes differ by where their memory lies.
     """
-    ratios = [mine / other for mine, other in zip(samples, others, strict=True)]
+    by_run = [[mine / other for mine, other in zip(*run, strict=True)] for run in runs]
+    ratios = [ratio for run in by_run for ratio in run]
+    medians = [statistics.median(run) for run in by_run]
+    spread = (max(medians) - min(medians)) / 2
     noise = 0.0
     if len(ratios) > 1:
         first, _, third = statistics.quantiles(ratios, n=4)
         deviation = (third - first) / _NORMAL_QUARTILES
         noise = _DEVIATIONS * _MEDIAN_EFFICIENCY * deviation / math.sqrt(len(ratios))
-    return Comparison(statistics.median(samples), statistics.median(others), statistics.median(ratios), noise)
+    samples, others = ([sample for run in runs for sample in run[side]] for side in (0, 1))
+    return Comparison(
+        cost=statistics.median(samples),
+        other=statistics.median(others),
+        ratio=statistics.median(ratios),
+        noise=max(noise, spread),
+    )

@@ -14,7 +14,6 @@ import numpy as np
 from edgec.backends.executor import execute
 from edgec.backends.plan import BuildPlan, Command, MemoryUse, Tool
 from edgec.backends.tvm.code_generation import Kernel, Strides
-from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.fusion import KernelGroup
 from edgec.backends.tvm.kernel_graph import Value
 from edgec.backends.tvm.machine_code import KernelSource, compile_kernels
@@ -24,7 +23,7 @@ from edgec.core.progress import Silent
 from edgec.core.target import Target
 
 _PROGRAM = "time_kernels"
-_FEWEST_EVICTED_BYTES = 2**20
+_MOST_EVICTED_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +48,21 @@ class TrialProgram:
     unscheduled: frozenset[int]
 
 
-def trial_program(trials: Sequence[Trial], target: Target, threads: int) -> TrialProgram:
-    """Compile and link the program for some trials, whose kernels have different symbols.
+def trial_program(trials: Sequence[Trial], target: Target, threads: int, network_bytes: int) -> TrialProgram:
+    """Compile and link the program for some trials.
+
+    Args:
+        trials: their kernels have different symbols.
+        target: the device.
+        threads: threads that the kernels were scheduled for.
+        network_bytes: what the network reads and writes between two runs of a kernel.
 
     Raises:
         EdgecError: EC0402 if a kernel cannot be compiled, EC090x if the linker is missing or fails.
     """
     sources = [KernelSource(trial.kernel.symbol, trial.kernel.function, trial.kernel.plain) for trial in trials]
     code = compile_kernels(sources, target.compiler)
-    header = _header(trials, code.scratch_bytes, CoreDescription.of(target))
+    header = _header(trials, code.scratch_bytes, min(network_bytes, _MOST_EVICTED_BYTES))
     with tempfile.TemporaryDirectory(prefix="edgec-trials-") as name:
         folder = Path(name)
         execute(_plan(header, code.contents, target, threads), folder, Silent())
@@ -92,13 +97,14 @@ def _plan(header: str, kernels: bytes, target: Target, threads: int) -> BuildPla
     )
 
 
-def _header(trials: Sequence[Trial], scratch_bytes: Mapping[str, int], core: CoreDescription) -> str:
-    buffers = [_buffers(trial, scratch_bytes.get(trial.kernel.symbol, 0)) for trial in trials]
+def _header(trials: Sequence[Trial], scratch_bytes: Mapping[str, int], evicted_bytes: int) -> str:
+    inputs = max(len(trial.group.inputs) for trial in trials)
+    buffers = [_buffers(trial, scratch_bytes.get(trial.kernel.symbol, 0), inputs) for trial in trials]
     lines = [
-        "typedef struct trial_buffer { size_t bytes, element_bytes; int real, weights; } trial_buffer;",
+        "typedef struct trial_buffer { size_t bytes; int slot; enum { ACTIVATION, WEIGHTS } role; } trial_buffer;",
         f"#define TRIALS {len(trials)}",
-        f"#define MOST_ARGUMENTS {max(map(len, buffers))}",
-        f"#define EVICTED_BYTES {max(_FEWEST_EVICTED_BYTES, 2 * core.l2_bytes)}u",
+        f"#define MOST_ARGUMENTS {inputs + max(len(trial.group.outputs) for trial in trials) + 1}",
+        f"#define EVICTED_BYTES {max(1, evicted_bytes)}u",
         "typedef struct trial { int (*call)(void **); int buffers; trial_buffer buffer[MOST_ARGUMENTS]; } trial;",
     ]
     rows = []
@@ -111,15 +117,18 @@ def _header(trials: Sequence[Trial], scratch_bytes: Mapping[str, int], core: Cor
     return "\n".join([*lines, "static const trial trials[] = {", *rows, "};", ""])
 
 
-def _buffers(trial: Trial, scratch_bytes: int) -> list[str]:
-    """An initialiser for each parameter of a kernel."""
+def _buffers(trial: Trial, scratch_bytes: int, inputs: int) -> list[str]:
+    """An initialiser for each parameter of a kernel. Inputs, outputs and scratch have slots of their own.
+
+    So nothing is read that another kernel has written, and ever larger numbers cannot arise.
+    """
+    group = trial.group
+    slots = (*range(len(group.inputs)), *range(inputs + 1, inputs + 1 + len(group.outputs)))
     found = []
-    for value in (*trial.group.inputs, *trial.group.outputs):
-        element = np.dtype(value.dtype)
-        elements = _elements(value, trial.strides.get(value))
-        row = (elements * element.itemsize, element.itemsize, int(element.kind == "f"), int(value.data is not None))
-        found.append(f"{{{', '.join(map(str, row))}}}")
-    return [*found, f"{{{scratch_bytes}, 1, 0, 0}}"] if scratch_bytes else found
+    for slot, value in zip(slots, (*group.inputs, *group.outputs), strict=True):
+        size = _elements(value, trial.strides.get(value)) * np.dtype(value.dtype).itemsize
+        found.append(f"{{{size}, {slot}, {'ACTIVATION' if value.data is None else 'WEIGHTS'}}}")
+    return [*found, f"{{{scratch_bytes}, {inputs}, ACTIVATION}}"] if scratch_bytes else found
 
 
 def _elements(value: Value, strides: tuple[int, ...] | None) -> int:

@@ -33,6 +33,7 @@ from edgec.core.progress import Progress
 from edgec.core.target import Target
 
 _WIDTH = 8
+_PROCESSES = 3
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,8 @@ class _Laboratory:
     def __init__(self, model: ir.Model, target: Target, threads: int, boards: Sequence[Board]) -> None:
         self._model, self._target, self._threads, self._boards = model, target, threads, boards
         self._core = CoreDescription.of(target)
+        memory = plan_memory(self.block({}), {})
+        self._network_bytes = len(memory.constants.contents) + memory.arena_bytes
 
     def block(self, choices: Choices) -> FusedBlock:
         """The model after fusion, its contractions computed as chosen."""
@@ -204,23 +207,23 @@ class _Laboratory:
         # TVM is not safe to call from several threads: kernels are made here, one program after the other.
         prepared = [(board, self._duels(part, others)) for board, part in zip(self._boards, parts, strict=False)]
         with ThreadPoolExecutor(len(prepared)) as pool:
-            done = [pool.submit(board.run, program, 2 * count) for board, (program, count, _) in prepared]
+            done = [pool.submit(_runs, board, program, 2 * count) for board, (program, count, _) in prepared]
             results = [future.result() for future in done]
         return [
-            None if place in slow else compare(samples[place], samples[count + place])
-            for samples, (_, (_, count, slow)) in zip(results, prepared, strict=True)
+            None if place in slow else compare([(run[place], run[count + place]) for run in runs])
+            for runs, (_, (_, count, slow)) in zip(results, prepared, strict=True)
             for place in range(count)
         ]
 
     def _duels(self, pairs: Sequence[Pair], others: Choices) -> tuple[bytes, int, frozenset[int]]:
         """A program for ways and, after them, what each is compared with; and the places of ways without a schedule."""
         trials = self._trials(pairs, "a") + self._trials([(site, others[site]) for site, _ in pairs], "b")
-        program = trial_program(trials, self._target, self._threads)
+        program = trial_program(trials, self._target, self._threads, self._network_bytes)
         slow = {place for place, trial in enumerate(trials) if trial.kernel.fallback_reason is not None}
         return program.contents, len(pairs), frozenset(slow) | program.unscheduled
 
     def _time(self, board: Board, trials: Sequence[Trial]) -> tuple[Samples, frozenset[int]]:
-        program = trial_program(trials, self._target, self._threads)
+        program = trial_program(trials, self._target, self._threads, self._network_bytes)
         return board.run(program.contents, len(trials)), program.unscheduled
 
     def _trials(self, pairs: Sequence[Pair], prefix: str) -> list[Trial]:
@@ -249,3 +252,8 @@ class _Laboratory:
         in_place = plan_memory(block, {}).in_place
         kernels = make_kernels([group], strides, in_place, name, self._core, self._threads, schedule, lambda: None)
         return Trial(kernels[group], group, strides)
+
+
+def _runs(board: Board, program: bytes, kernels: int) -> list[Samples]:
+    """What several processes measure; counts are alike in all."""
+    return [board.run(program, kernels) for _ in range(_PROCESSES if board.unit == "nanoseconds" else 1)]
