@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,7 +58,12 @@ class Levels:
 
 
 def levels_of(
-    channels: ChannelMap, importance: np.ndarray, *, round_to: int, keep_at_least: float
+    channels: ChannelMap,
+    importance: np.ndarray,
+    *,
+    round_to: int,
+    keep_at_least: float,
+    widths: Mapping[str, int] | None = None,
 ) -> tuple[Levels, ...]:
     """The levels of every group that can lose channels.
 
@@ -67,6 +72,7 @@ def levels_of(
         importance: of each class, (classes,).
         round_to: layers keep a multiple of this many channels, or all.
         keep_at_least: smallest share of the channels of a group that stays.
+        widths: classes of the groups before anything was removed, by name; those that are there now if not given.
     """
     importance = importance.copy()
     for vector in channels.vectors():
@@ -79,7 +85,7 @@ def levels_of(
         ranked = group.removable[np.argsort(-importance[group.removable], kind="stable")]
         least = max(1, int(np.isinf(importance[ranked]).sum()))
         width = ranked.size + group.staying
-        least = max(least, math.ceil(keep_at_least * width) - group.staying)
+        least = max(least, math.ceil(keep_at_least * (widths or {}).get(group.name, width)) - group.staying)
         step = _step(channels, group, round_to)
         totals = range(width - 1 - (width - 1) % step, 0, -step)
         keep = (ranked.size, *(n for total in totals if least <= (n := total - group.staying) < ranked.size))

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
-from edgec.core.passes import Kind, Pass, PassContext, PassOptions, PassResult, Skip
-from edgec.graph.channels import ChannelMap, trace_channels
+from edgec.core.codes.passes import PASS_NEEDS_DATA
+from edgec.core.errors import EdgecError
+from edgec.core.passes import Kind, Pass, PassContext, PassOptions, PassResult
+from edgec.graph.channels import trace_channels
 from edgec.graph.channels_cost import KernelRate, PrunedCost
-from edgec.passes.channel_allocation import Allocation, Goal, Levels, allocate, levels_of
-from edgec.passes.channel_importance import class_importance
+from edgec.passes.channel_allocation import Goal, allocate, levels_of
+from edgec.passes.channel_findings import PruningStage, group_stats, output_changes, refused
+from edgec.passes.channel_importance import Criterion, Gradients, class_importance
 from edgec.passes.channel_options import Mode, PruneChannelsOptions
 from edgec.passes.channel_readers import prune_for_each_reader
 from edgec.passes.channel_reconstruction import make_up_for_removed
 from edgec.passes.channel_surgery import remove_channels
+from edgec.training.availability import require_training
+
+_GRADIENT_BATCHES = 16
+_GRADIENT_SAMPLES = 32
+"""Batches, and samples of each, that the criterion `taylor` looks at."""
 
 
 class PruneChannels(Pass):
@@ -28,14 +37,16 @@ class PruneChannels(Pass):
         which nothing is known, stay; the reason is reported for each layer.
     Case 2: layers keep a multiple of the target's vector, since a part of a vector costs as much as a whole one.
     Case 3: a layer whose channels would save no time on the target stays, if the allocation is by target.
-
-    Case 4: unconstrained, every layer reads the channels that matter to it, those with the largest weights there, the
+    Case 4: in several steps, what matters is judged anew after each of them, and the shares that are left form a
+        geometric series.
+    Case 5: unconstrained, every layer reads the channels that matter to it, those with the largest weights there, the
         same share everywhere. A channel is made as long as one layer reads it; a Gather or Slice picks them.
+        Channels are put into an order in which what is read is contiguous, where that is wanted and possible.
 
     The pass is meant to follow `static-shapes`, `fold-constants` and `fold-batch-norm`. Sources: dependency groups from
     Fang et al., DepGraph, 2023; steps by measured gain from Yang et al., NetAdapt, 2018, here with a latency model
     instead of measurements; the criteria are cited in `channel_importance`;
-    case 4 from Wan et al., UPSCALE, 2023.
+    case 5 from Wan et al., UPSCALE, 2023.
     """
 
     name: ClassVar[str] = "prune-channels"
@@ -43,77 +54,93 @@ class PruneChannels(Pass):
     Options: ClassVar[type[PassOptions]] = PruneChannelsOptions
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Prune in place."""
+        """Prune in place.
+
+        Raises:
+            EdgecError: EC0305 for the criterion `taylor` without data, EC0901 for it without the extra `qat`, EC10xx
+                where the model or the data cannot be trained with.
+        """
         options = self.options if isinstance(self.options, PruneChannelsOptions) else PruneChannelsOptions()
-        channels = trace_channels(model)
         rate = KernelRate.of(context.target)
         if options.mode is Mode.UNCONSTRAINED:
-            return prune_for_each_reader(model, channels, options, rate, context.calibration)
-        cost = PrunedCost(model, channels, rate)
-        importance = class_importance(channels, options.criterion, context.seed)
+            return prune_for_each_reader(model, trace_channels(model), options, rate, context.calibration)
+        whole = model.clone() if options.measure_groups else None
+        first = _stage(model, options, context, {})
+        left, reconstructed, reached = {own.group.name: own.keep[0] for own in first.levels}, 0, False
+        for number in range(1, options.steps + 1):
+            stage = first if number == 1 else _stage(model, options, context, first.widths)
+            goal = _goal(options, number / options.steps, first, stage, left)
+            kept = allocate(options.allocation, stage.levels, stage.importance, stage.cost, goal)
+            left |= {own.group.name: int(np.count_nonzero(kept[own.ranked])) for own in stage.levels}
+            reached = goal(kept)
+            if not kept.all():
+                if options.reconstruct:
+                    reconstructed += make_up_for_removed(model, stage.channels, kept, context.calibration)
+                remove_channels(model, stage.channels, kept)
+        kept = first.with_left(left)
+        stats = group_stats(first, kept)
+        if options.reconstruct:
+            stats["layers reconstructed"] = reconstructed
+        if whole is not None:
+            stats |= output_changes(whole, first.levels, kept, context.calibration, reconstruct=options.reconstruct)
         round_to = options.round_to or rate.lanes
-        levels = levels_of(channels, importance, round_to=round_to, keep_at_least=options.keep_at_least)
-        goal = _goal(options, levels, cost, np.ones(importance.size, bool))
-        kept = allocate(options.allocation, levels, importance, cost, goal)
-        skipped = _refused(channels, levels, kept, options, round_to)
-        stats = _stats(channels, levels, kept, cost)
         assumptions = [f"time is predicted from {rate.basis}; layers keep a multiple of {round_to} channels"]
-        if not goal(kept):
-            left = cost.macs(kept) / max(cost.total_macs, 1)
+        if not reached:
+            share = first.cost.macs(kept) / max(first.cost.total_macs, 1)
             assumptions.append(
-                f"the goal is out of reach: all is removed that may be, and {left:.0%} of the work is left"
+                f"the goal is out of reach: all is removed that may be, and {share:.0%} of the work is left"
             )
-        modified = not kept.all()
-        if modified:
-            if options.reconstruct:
-                stats["layers reconstructed"] = make_up_for_removed(model, channels, kept, context.calibration)
-            remove_channels(model, channels, kept)
-        return PassResult(model, modified, stats, tuple(skipped), tuple(assumptions))
+        skipped = tuple(refused(first, kept, options, round_to))
+        return PassResult(model, not bool(kept.all()), stats, skipped, tuple(assumptions))
 
 
-def _goal(options: PruneChannelsOptions, levels: tuple[Levels, ...], cost: PrunedCost, everything: np.ndarray) -> Goal:
+def _stage(
+    model: ir.Model, options: PruneChannelsOptions, context: PassContext, widths: Mapping[str, int]
+) -> PruningStage:
+    rate = KernelRate.of(context.target)
+    channels = trace_channels(model)
+    gradients: Iterable[Gradients] = ()
+    if options.criterion is Criterion.TAYLOR:
+        gradients = _gradients(model, context)
+    importance = class_importance(channels, options.criterion, context.seed, gradients)
+    levels = levels_of(
+        channels,
+        importance,
+        round_to=options.round_to or rate.lanes,
+        keep_at_least=options.keep_at_least,
+        widths=widths,
+    )
+    return PruningStage(channels, PrunedCost(model, channels, rate), importance, levels)
+
+
+def _gradients(model: ir.Model, context: PassContext) -> Iterable[Gradients]:
+    if context.data is None:
+        what = "the criterion `taylor` looks at gradients of the loss, and there are no data"
+        raise EdgecError(PASS_NEEDS_DATA, what, where="pass prune-channels", hint=PASS_NEEDS_DATA.remedy)
+    require_training()
+    from edgec.training.gradients import weight_gradients
+
+    return weight_gradients(model, context.data, steps=_GRADIENT_BATCHES, batch=_GRADIENT_SAMPLES, seed=context.seed)
+
+
+def _goal(
+    options: PruneChannelsOptions, done: float, first: PruningStage, stage: PruningStage, left: Mapping[str, int]
+) -> Goal:
+    """The goal of a step, when a share of the way is done with it.
+
+    Args:
+        options: with the goal of all steps.
+        done: share of the steps that are done after this one.
+        first: the stage before all steps.
+        stage: the stage before this one.
+        left: removable channels of each group that are left before this step.
+    """
     if options.ratio is not None:
-        wanted = options.ratio * sum(own.ranked.size for own in levels)
+        removable = sum(own.ranked.size for own in first.levels)
+        wanted = options.ratio * done * removable - (removable - sum(left.values()))
         return lambda kept: int(np.count_nonzero(~kept)) >= wanted
     if options.target_time is not None:
-        longest = options.target_time * cost.seconds(everything)
-        return lambda kept: cost.seconds(kept) <= longest
-    most = (options.target_macs or 0.5) * cost.total_macs
-    return lambda kept: cost.macs(kept) <= most
-
-
-def _stats(
-    channels: ChannelMap, levels: tuple[Levels, ...], kept: np.ndarray, cost: PrunedCost
-) -> dict[str, int | float | str]:
-    everything = np.ones_like(kept)
-    seconds = cost.seconds(everything)
-    stats: dict[str, int | float | str] = {
-        "multiply-accumulates left": round(cost.macs(kept) / max(cost.total_macs, 1), 4),
-        "predicted time left": round(cost.seconds(kept) / seconds, 4) if seconds else 1.0,
-        "groups pruned": sum(not kept[own.ranked].all() for own in levels),
-        "groups": len(channels.groups),
-    }
-    for own in levels:
-        axis = own.group.producers[0]
-        left = int(np.count_nonzero(kept[channels.classes.of(axis.channels)]))
-        stats[f"channels of {own.group.name}"] = f"{left} of {axis.channels.size}"
-    return stats
-
-
-def _refused(
-    channels: ChannelMap, levels: tuple[Levels, ...], kept: np.ndarray, options: PruneChannelsOptions, round_to: int
-) -> list[Skip]:
-    skips = [Skip(group.name, group.reason) for group in channels.groups if group.removable.size == 0]
-    for own in levels:
-        if not kept[own.ranked].all():
-            continue
-        if len(own.keep) == 1:
-            reason = (
-                f"no multiple of {round_to} channels lies between {options.keep_at_least:g} of its {own.width} and all"
-            )
-        elif options.allocation is Allocation.TARGET:
-            reason = "what it would save on the target is too little for what would be lost"
-        else:
-            reason = "its channels matter more than those of other layers, or its share is no whole step"
-        skips.append(Skip(own.group.name, reason))
-    return skips
+        longest = options.target_time**done * first.cost.seconds(np.ones(first.importance.size, bool))
+        return lambda kept: stage.cost.seconds(kept) <= longest
+    most = (options.target_macs or 0.5) ** done * first.cost.total_macs
+    return lambda kept: stage.cost.macs(kept) <= most
