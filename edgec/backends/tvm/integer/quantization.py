@@ -200,6 +200,15 @@ def quantized_output(value: ir.Value) -> tuple[Quantized, tuple[ir.Node, ...]]:
         value = reader.outputs[0]
 
 
+def is_quantized_output(value: ir.Value) -> bool:
+    """Whether nothing but integers is made of a value, perhaps after activations (Relu, Clip)."""
+    try:
+        quantized_output(value)
+    except StaysFloatError:
+        return False
+    return True
+
+
 def contents_of(value: ir.Value) -> np.ndarray:
     """The contents of a constant.
 

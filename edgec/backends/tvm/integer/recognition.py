@@ -20,12 +20,15 @@ from edgec.backends.tvm.integer.quantization import (
     Weights,
     contents_of,
     is_dequantized,
+    is_quantized_output,
     quantized_bias,
     quantized_input,
     quantized_output,
     quantized_weights,
 )
+from edgec.backends.tvm.integer.real_output import real_convolution, real_product, real_product_with_weights
 from edgec.passes.graph_edit import Names, add_constant, constant, input_of, scalar, static_shape
+from edgec.passes.node_writer import NodeWriter
 from edgec.passes.remove_dead_code import remove_dead_code
 
 _RUNTIME_DOMAIN = "com.microsoft"
@@ -71,6 +74,7 @@ class _Forming:
     """One sweep over the outermost graph of a model."""
 
     def __init__(self, model: ir.Model) -> None:
+        self._model = model
         self._graph = model.graph
         self._names = Names(model)
         self._rules: dict[str, Callable[[ir.Node], None]] = {
@@ -110,9 +114,12 @@ class _Forming:
 
     def _convolution(self, node: ir.Node) -> None:
         x, weights = quantized_input(input_of(node, 0), "input"), quantized_weights(input_of(node, 1), 0)
-        result, activations = quantized_output(node.outputs[0])
         outputs = int(contents_of(weights.integers).shape[0])
         bias = quantized_bias(input_of(node, 2), x.step * weights.steps, outputs)
+        if not is_quantized_output(node.outputs[0]):
+            self._put_real(node, lambda writer: real_convolution(writer, node, x, weights, bias))
+            return
+        result, activations = quantized_output(node.outputs[0])
         operands = [*_operand(x), *self._weights(node, weights), result.scale, result.zero_point]
         operands += self._constants(node, "bias", bias)
         made = self._new("QLinearConv", operands, node)
@@ -126,19 +133,28 @@ class _Forming:
             raise StaysFloatError("its left side is transposed")
         axis = 0 if attributes.get_int("transB", 0) else 1
         x, weights = quantized_input(input_of(node, 0), "input"), quantized_weights(input_of(node, 1), axis)
-        result, activations = quantized_output(node.outputs[0])
         outputs = int(contents_of(weights.integers).shape[axis])
         bias = quantized_bias(input_of(node, 2), x.step * weights.steps, outputs)
+        if not is_quantized_output(node.outputs[0]):
+            self._put_real(node, lambda writer: real_product_with_weights(writer, node, x, weights, bias))
+            return
+        result, activations = quantized_output(node.outputs[0])
         operands: list[ir.Value | None] = [*_operand(x), *self._weights(node, weights)]
         operands += self._constants(node, "bias", bias) or [None]
         made = self._new("QGemm", [*operands, result.scale, result.zero_point], node, _RUNTIME_DOMAIN)
         self._replace(node, made, result, activations)
 
     def _product(self, node: ir.Node) -> None:
-        left = quantized_input(input_of(node, 0), "left side")
-        right = self._right_side(node)
+        left, right = quantized_input(input_of(node, 0), "left side"), self._right_side(node)
+        if not is_quantized_output(node.outputs[0]):
+            if isinstance(right, Weights):
+                self._put_real(node, lambda writer: real_product_with_weights(writer, node, left, right, None))
+            else:
+                self._put_real(node, lambda writer: real_product(writer, node, left, right))
+            return
         result, activations = quantized_output(node.outputs[0])
-        made = self._new("QLinearMatMul", [*_operand(left), *right, result.scale, result.zero_point], node)
+        operands = self._weights(node, right) if isinstance(right, Weights) else _operand(right)
+        made = self._new("QLinearMatMul", [*_operand(left), *operands, result.scale, result.zero_point], node)
         self._replace(node, made, result, activations)
 
     def _binary(self, node: ir.Node) -> None:
@@ -253,14 +269,14 @@ class _Forming:
                 value = nodes[-1].outputs[0]
         return value, nodes
 
-    def _right_side(self, node: ir.Node) -> list[ir.Value]:
+    def _right_side(self, node: ir.Node) -> Weights | Quantized:
         """The right side of a matrix product: constant columns, or a value computed at run time."""
         value = input_of(node, 1)
         producer = None if value is None else value.producer()
         integers = constant(input_of(producer, 0)) if producer is not None and is_dequantized(value) else None
         if integers is None or integers.ndim != 2:
-            return _operand(quantized_input(value, "right side"))
-        return self._weights(node, quantized_weights(value, 1))
+            return quantized_input(value, "right side")
+        return quantized_weights(value, 1)
 
     def _weights(self, node: ir.Node, weights: Weights) -> list[ir.Value]:
         """Weights with their scale and zero point, which is written down if the model leaves it out."""
@@ -269,6 +285,12 @@ class _Forming:
             zeros = np.zeros(contents_of(weights.scale).shape, contents_of(weights.integers).dtype)
             (zero_point,) = self._constants(node, "zero_point", zeros)
         return [weights.integers, weights.scale, zero_point]
+
+    def _put_real(self, node: ir.Node, write: Callable[[NodeWriter], ir.Value]) -> None:
+        """Put nodes whose result is real in the place of one."""
+        writer = NodeWriter(self._model, self._names, f"{node.name or node.outputs[0].name}.integers")
+        last = write(writer)
+        ir.convenience.replace_nodes_and_values(self._graph, node, [node], writer.nodes, [node.outputs[0]], [last])
 
     def _constants(self, node: ir.Node, role: str, contents: np.ndarray | None) -> list[ir.Value]:
         if contents is None:
