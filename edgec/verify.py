@@ -22,6 +22,7 @@ from edgec.graph.gate import tolerance as exact_tolerance
 from edgec.graph.inputs import sample_inputs
 from edgec.graph.load import load_model
 from edgec.graph.reference import ReferenceSession
+from edgec.measure.board import BoardSession
 from edgec.measure.running import can_run, run_artifact
 from edgec.report.schema import Unverified, Verification, Verified
 
@@ -86,21 +87,26 @@ def verify(artifact: Path, *, samples: int, seed: int, progress: Progress) -> Ve
 
 
 def verify_build(
-    folder: Path, interface: Interface, model: ir.Model, samples: Sequence[Sample], progress: Progress
+    folder: Path,
+    interface: Interface,
+    model: ir.Model,
+    samples: Sequence[Sample],
+    progress: Progress,
+    board: BoardSession | None = None,
 ) -> Verification:
-    """Run a fresh artefact before it is handed over; where it cannot run here, that is said instead.
+    """Run a fresh artefact before it is handed over, on a board if there is one; where it cannot run, that is said.
 
     Raises:
         EdgecError: EC0607 if the outputs differ by more than the tolerance; what running either side raises.
     """
-    reason = can_run(interface)
+    reason = can_run(interface) if board is None else None
     if reason is not None:
         return Unverified(reason=reason)
-    found = compare_with_reference(folder, interface, model, samples, progress)
+    found = compare_with_reference(folder, interface, model, samples, progress, board)
     if not within_tolerance(found):
         raise EdgecError(
             WRONG_RESULTS,
-            f"the largest error is {found.max_relative_error:.3g} of the output's range, {found.tolerance} is allowed",
+            f"the largest error is {found.max_relative_error:.3g} of the output's range, {found.tolerance or 0} is allowed",
             where=f"{found.where}, {found.samples} samples",
             hint=WRONG_RESULTS.remedy,
         )
@@ -108,7 +114,12 @@ def verify_build(
 
 
 def compare_with_reference(
-    folder: Path, interface: Interface, model: ir.Model, samples: Sequence[Sample], progress: Progress
+    folder: Path,
+    interface: Interface,
+    model: ir.Model,
+    samples: Sequence[Sample],
+    progress: Progress,
+    board: BoardSession | None = None,
 ) -> Verified:
     """The artefact's outputs against those of its model in ONNX Runtime; the caller judges them.
 
@@ -121,9 +132,12 @@ def compare_with_reference(
     produced: list[dict[str, np.ndarray]] = []
     for sample in samples:
         expected.append(reference.run(sample))
-        produced += run_artifact(folder, interface, [sample]).outputs
+        produced += (run_artifact(folder, interface, [sample]) if board is None else board.run([sample])).outputs
         progress.advance()
-    return _verified(compare(expected, produced), interface, verification_tolerance(model))
+    emulator = Path(interface.emulator[0]).name if interface.emulator else "host"
+    where = (interface.simulation or emulator) if board is None else "device"
+    tolerance = None if interface.bit_exact else verification_tolerance(model)
+    return _verified(compare(expected, produced), where, tolerance)
 
 
 def verification_tolerance(model: ir.Model) -> float:
@@ -137,10 +151,10 @@ def within_tolerance(found: Verified) -> bool:
     return found.bit_exact if found.tolerance is None else found.max_relative_error <= found.tolerance
 
 
-def _verified(fidelity: Fidelity, interface: Interface, tolerance: float) -> Verified:
+def _verified(fidelity: Fidelity, where: str, tolerance: float | None) -> Verified:
     return Verified(
         reference="onnxruntime",
-        where=Path(interface.emulator[0]).name if interface.emulator else "host",
+        where=where,
         samples=fidelity.samples,
         bit_exact=fidelity.bit_exact,
         max_abs_error=fidelity.max_abs_error,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 from edgec.core.tensor import TensorSpec
@@ -16,6 +18,8 @@ class Interface(BaseModel):
         outputs: in the order of the arguments.
         runner: path of the executable in the artefact that reads inputs and writes outputs, if there is one.
         emulator: command that runs the executable on this machine; empty where it runs natively.
+        simulation: what the executable simulates, as reports say it; empty where it is the network itself.
+        bit_exact: whether its outputs must equal those of the model bit for bit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,3 +29,5 @@ class Interface(BaseModel):
     outputs: tuple[TensorSpec, ...]
     runner: str | None = None
     emulator: tuple[str, ...] = ()
+    simulation: Literal["", "rtl-simulation", "c-simulation"] = ""
+    bit_exact: bool = False

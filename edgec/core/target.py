@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Section(BaseModel):
@@ -50,6 +50,11 @@ class Compiler(_Section):
     link_triple: str
     library_link_triple: str = ""
     operating_system: Literal["linux", "none"] = "linux"
+
+    @property
+    def computes_in_half(self) -> bool:
+        """Whether the core multiplies and adds vectors of fp16 by instructions of its own."""
+        return bool({"+fullfp16", "+avx512fp16"} & set(self.features))
 
 
 class Core(_Section):
@@ -132,8 +137,62 @@ class Emulator(_Section):
     link_triple: str = ""
 
 
+class Fpga(_Section):
+    """A field-programmable gate array.
+
+    Attributes:
+        family: which synthesis and place-and-route serve it.
+        device: name of the part for place-and-route.
+        package: package, which decides the pins.
+        luts: look-up tables of four inputs.
+        flip_flops: registers.
+        block_ram_kbit: block memory, kilobits (1024).
+        clock_mhz: clock that place-and-route aims at.
+        adders_per_cycle: adders that a signal may pass between two registers.
+        unrolled_share: largest share of the look-up tables that an unrolled network may take by estimate; a larger
+            one is folded.
+        cells: table of energies in `hw/cells/`.
+        static_w: power of the configured device at rest.
+    """
+
+    family: Literal["ecp5", "ice40", "gowin"]
+    device: str
+    package: str
+    luts: Quantity
+    flip_flops: Quantity
+    block_ram_kbit: Quantity
+    clock_mhz: Quantity
+    adders_per_cycle: Quantity
+    unrolled_share: Quantity
+    cells: str
+    static_w: Quantity
+
+
+class Asic(_Section):
+    """An integrated circuit of standard cells, estimated and not laid out.
+
+    Attributes:
+        cells: table of cells in `hw/cells/`, or path of a Liberty file.
+        clock_mhz: inferences a second, in millions: one starts each cycle.
+        adders_per_cycle: adders that a signal may pass between two registers.
+        weights: `hard-wired` into the adders, or in `registers` that are loaded at power-up.
+        triplicated: whether every register is threefold with a vote, against single-event upsets.
+        placement_density: share of the core's area that cells cover.
+    """
+
+    cells: str
+    clock_mhz: Quantity
+    adders_per_cycle: Quantity
+    weights: Literal["hard-wired", "registers"] = "hard-wired"
+    triplicated: bool = False
+    placement_density: Quantity
+
+
 class Target(_Section):
     """A device that edgec compiles for.
+
+    A processor has the sections `compiler`, `core` and `memory`; hardware that is made for one network has `fpga` or
+    `asic` instead.
 
     Attributes:
         name: what `--target` takes.
@@ -146,9 +205,22 @@ class Target(_Section):
     title: str
     backend: Literal["tvm", "hls4ml", "rtl"]
     notes: str = ""
-    compiler: Compiler
-    core: Core
-    memory: Memory
+    # The validator below makes sure that the three are there wherever code for a processor may look at them.
+    compiler: Compiler = Field(default=None, validate_default=False)  # type: ignore[assignment]
+    core: Core = Field(default=None, validate_default=False)  # type: ignore[assignment]
+    memory: Memory = Field(default=None, validate_default=False)  # type: ignore[assignment]
     power: Power | None = None
     prediction: Prediction | None = None
     emulator: Emulator | None = None
+    fpga: Fpga | None = None
+    asic: Asic | None = None
+
+    @model_validator(mode="after")
+    def _has_the_sections_of_its_backend(self) -> Self:
+        wanted = ("compiler", "core", "memory") if self.backend == "tvm" else ()
+        missing = [name for name in wanted if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"a target of the backend {self.backend} needs the section [{missing[0]}]")
+        if self.backend == "rtl" and (self.fpga is None) == (self.asic is None):
+            raise ValueError("a target of the backend rtl needs one of the sections [fpga] and [asic]")
+        return self

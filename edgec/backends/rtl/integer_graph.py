@@ -136,9 +136,7 @@ class Affine(Operation):
         lowest = low @ above + high @ below + bias
         highest = high @ above + low @ below + bias
         _require_width(self, float(np.abs(lowest).max()), float(np.abs(highest).max()))
-        return Interval(
-            self._placed(lowest.astype(np.int64)[None])[0], self._placed(highest.astype(np.int64)[None])[0]
-        )
+        return Interval(self._placed(lowest.astype(np.int64)[None])[0], self._placed(highest.astype(np.int64)[None])[0])
 
     @property
     def macs(self) -> int:

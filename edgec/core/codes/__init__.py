@@ -12,6 +12,7 @@
 | EC08xx | reports |
 | EC09xx | tools, and our own bugs |
 | EC10xx | training |
+| EC11xx | FPGAs and ASICs |
 | EC12xx | split computing |
 """
 

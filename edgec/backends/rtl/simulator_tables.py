@@ -1,0 +1,165 @@
+"""The C tables that the simulator of `hw/rtl/simulate.c` is compiled with: a netlist, and the layout of its ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from edgec.backends.rtl.integer_graph import Border, Input, IntegerGraph
+from edgec.backends.rtl.netlist import ONE, Netlist
+from edgec.backends.rtl.packing import Packing
+
+_KINDS = {"float32": "f", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i"}
+_PER_LINE = 16
+
+
+def parallel_layout(
+    graph: IntegerGraph, inputs: tuple[Packing, ...], outputs: tuple[Packing, ...], latency: int
+) -> str:
+    """`layout.h` of a design whose ports `x` and `y` hold whole inferences."""
+    return "\n".join(
+        [
+            "#define STREAM 0",
+            f"enum {{ LATENCY = {latency} }};",
+            *_tensors(graph),
+            "struct element { uint32_t offset, width; int is_signed; };",
+            _elements("input_elements", inputs),
+            _elements("output_elements", outputs),
+            "",
+        ]
+    )
+
+
+def stream_layout(graph: IntegerGraph, *, in_width: int, out_width: int, out_signed: bool, order: list[int]) -> str:
+    """`layout.h` of a design with ports of one element a cycle.
+
+    Args:
+        graph: the network, of one input and one output.
+        in_width: bits of `in_data`.
+        out_width: bits of `out_data`.
+        out_signed: whether they are two's complement.
+        order: which element of the output each result is.
+    """
+    return "\n".join(
+        [
+            "#define STREAM 1",
+            f"enum {{ IN_WIDTH = {in_width}, OUT_WIDTH = {out_width}, OUT_SIGNED = {int(out_signed)} }};",
+            *_tensors(graph),
+            _array("uint32_t", "output_order", order),
+            "",
+        ]
+    )
+
+
+def netlist_tables(netlist: Netlist) -> str:
+    """`netlist.h`: every cell as a row of a table."""
+    sources: list[int] = []
+
+    def reserve(nets: Iterable[int]) -> int:
+        start = len(sources)
+        sources.extend(nets)
+        return start
+
+    gates = [f"{{{g.table}ull, {reserve(g.inputs)}, {g.output}, {len(g.inputs)}}}" for g in netlist.gates]
+    registers = [f"{{{f.data}, {f.output}, {f.initial}}}" for f in netlist.flip_flops]
+    memories, reads, writes, bits = [], [], [], []
+    held = 0
+    for number, memory in enumerate(netlist.memories):
+        bits += [0] * (-len(bits) % 8)
+        memories.append(f"{{{len(bits) // 8}, {memory.words}, {memory.width}, {memory.address_bits}}}")
+        bits += memory.contents
+        for address, data in memory.reads:
+            reads.append(f"{{{number}, {reserve(address)}, {reserve(data)}, {held}}}")
+            held += memory.width
+        for address, data, enable in memory.writes:
+            writes.append(f"{{{number}, {reserve(address)}, {reserve(data)}, {reserve(enable)}}}")
+    packed = np.packbits(np.array(bits, np.uint8), bitorder="little").tolist()
+    counts = {
+        "NETS": netlist.nets,
+        "ONE_NET": ONE,
+        "GATES": len(gates),
+        "FLIP_FLOPS": len(registers),
+        "MEMORIES": len(memories),
+        "READS": len(reads),
+        "WRITES": len(writes),
+        "READ_BITS": held,
+    }
+    return "\n".join(
+        [
+            '#include "layout.h"',
+            "enum { " + ", ".join(f"{name} = {value}" for name, value in counts.items()) + " };",
+            "struct gate { uint64_t table; uint32_t first, output; int inputs; };",
+            "struct flip_flop { uint32_t data, output; int initial; };",
+            "struct memory { uint32_t first, words, width, address_bits; };",
+            "struct memory_read { uint32_t memory, address, data, held; };",
+            "struct memory_write { uint32_t memory, address, data, enable; };",
+            _array("uint32_t", "sources", sources),
+            _array("struct gate", "gates", gates),
+            _array("struct flip_flop", "flip_flops", registers),
+            _array("struct memory", "memories", memories),
+            _array("struct memory_read", "memory_reads", reads),
+            _array("struct memory_write", "memory_writes", writes),
+            _array("uint8_t", "memory_bits", packed),
+            *_ports(netlist),
+            "",
+        ]
+    )
+
+
+def _ports(netlist: Netlist) -> list[str]:
+    if "x" in netlist.ports:
+        return [
+            _array("uint32_t", "input_bits", netlist.ports["x"]),
+            _array("uint32_t", "output_bits", netlist.ports["y"]),
+        ]
+    controls = ", ".join(
+        f"{name.upper()}_NET = {netlist.ports[name][0]}"
+        for name in ("reset", "in_valid", "in_ready", "out_valid", "out_ready")
+    )
+    return [
+        f"enum {{ {controls} }};",
+        _array("uint32_t", "input_bits", netlist.ports["in_data"]),
+        _array("uint32_t", "output_bits", netlist.ports["out_data"]),
+    ]
+
+
+def _tensors(graph: IntegerGraph) -> list[str]:
+    lines = [
+        "struct tensor { char kind; int bytes; size_t elements, scale_count; const double *scales;"
+        " int64_t low, high, zero_point; };"
+    ]
+    for role, borders in (("input", graph.inputs), ("output", graph.outputs)):
+        for number, border in enumerate(borders):
+            scales = [float(scale).hex() for scale in border.scale]
+            lines.append(_array("double", f"{role}_scales{number}", scales))
+        rows = [_tensor(graph, border, f"{role}_scales{number}") for number, border in enumerate(borders)]
+        lines.append(_array("struct tensor", f"{role}_tensors", rows))
+        lines.append(f"enum {{ {role.upper()}S = {len(borders)} }};")
+    return lines
+
+
+def _tensor(graph: IntegerGraph, border: Border, scales: str) -> str:
+    source = graph.operations[border.value]
+    low, high = (source.low, source.high) if isinstance(source, Input) else (0, 0)
+    size = np.dtype(border.dtype).itemsize
+    kind = _KINDS[border.dtype]
+    return (
+        f"{{'{kind}', {size}, {source.size}, {len(border.scale)}, {scales}, {low}, {high}, {border.zero_point}}}"
+    )
+
+
+def _elements(name: str, buses: tuple[Packing, ...]) -> str:
+    rows, base = [], 0
+    for bus in buses:
+        for element, (offset, width) in enumerate(zip(bus.offsets, bus.widths, strict=False)):
+            rows.append(f"{{{base + offset}, {width}, {int(bus.signed(element))}}}")
+        base += bus.bits
+    return _array("struct element", name, rows)
+
+
+def _array(kind: str, name: str, rows: Iterable[object]) -> str:
+    """A constant array; one with a zero if there are no rows, for C has no empty ones."""
+    texts = [str(row) for row in rows] or ["{0}" if kind.startswith("struct") else "0"]
+    lines = [", ".join(texts[at : at + _PER_LINE]) for at in range(0, len(texts), _PER_LINE)]
+    return f"static const {kind} {name}[] = {{\n" + ",\n".join(lines) + "\n};"

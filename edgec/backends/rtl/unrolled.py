@@ -1,0 +1,210 @@
+"""The unrolled architecture: every product has its own adders, and a new inference starts every clock cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgec.backends.rtl.constant_products import Port, ProductModule, product_module, supporting_modules
+from edgec.backends.rtl.elementwise import element_lines
+from edgec.backends.rtl.integer_graph import (
+    Affine,
+    Input,
+    IntegerGraph,
+    Integers,
+    Interval,
+    Operation,
+    Rearranged,
+    intervals_of,
+)
+from edgec.backends.rtl.packing import Packing, literal, resized
+
+
+@dataclass(frozen=True)
+class Design:
+    """A network in Verilog.
+
+    The module `name` has ports `clk`, `x` and `y`: all inputs and all outputs of one inference, side by side.
+
+    Attributes:
+        name: the module.
+        verilog: text by file name.
+        inputs: the parts of `x`, lowest bits first.
+        outputs: the parts of `y`, likewise.
+        latency: clock cycles from `x` to `y`.
+        adders: da4ml's estimate of the adder bits.
+    """
+
+    name: str
+    verilog: dict[str, str]
+    inputs: tuple[Packing, ...]
+    outputs: tuple[Packing, ...]
+    latency: int
+    adders: float
+
+
+@dataclass
+class _Text:
+    """The top module while it is written.
+
+    Attributes:
+        name: of the module.
+        delay: adders a clock cycle.
+        lines: statements.
+        modules: products by what they compute.
+        buses: value of each operation.
+        ready: clock cycle in which each value is there.
+    """
+
+    name: str
+    delay: int
+    lines: list[str] = field(default_factory=list)
+    modules: dict[tuple[bytes, ...], ProductModule] = field(default_factory=dict)
+    buses: list[Packing] = field(default_factory=list)
+    ready: list[int] = field(default_factory=list)
+
+
+def unroll(graph: IntegerGraph, name: str, delay: int) -> Design:
+    """The Verilog of a whole network.
+
+    Args:
+        graph: the network.
+        name: of the module.
+        delay: adders that a signal may pass in one clock cycle.
+
+    Raises:
+        EdgecError: EC1101 where a value would be too wide.
+    """
+    text = _Text(name, delay)
+    for number, (operation, interval) in enumerate(zip(graph.operations, intervals_of(graph), strict=True)):
+        _write_operation(text, operation, Packing(f"v{number}", interval))
+    inputs = tuple(text.buses[border.value] for border in graph.inputs)
+    outputs = tuple(text.buses[border.value] for border in graph.outputs)
+    latency = max(text.ready[border.value] for border in graph.outputs)
+    at_end = [_delayed(text, border.value, latency) for border in graph.outputs]
+    verilog = {f"{name}.v": _top_module(text, inputs, at_end)}
+    for module in text.modules.values():
+        verilog |= {f"{stage}.v": source for stage, source in module.sources.items()}
+    verilog |= {f"{support}.v": source for support, source in supporting_modules().items()}
+    adders = sum(module.adders for module in text.modules.values())
+    return Design(name, verilog, inputs, outputs, latency, adders)
+
+
+def _top_module(text: _Text, inputs: tuple[Packing, ...], outputs: list[Packing]) -> str:
+    width, at = sum(bus.bits for bus in inputs), 0
+    lines = [f"module {text.name} (", "    input clk,", f"    input [{width - 1}:0] x,"]
+    lines += [f"    output [{sum(bus.bits for bus in outputs) - 1}:0] y", ");"]
+    for bus in inputs:
+        lines.append(f"    wire [{bus.bits - 1}:0] {bus.name} = x[{at + bus.bits - 1}:{at}];")
+        at += bus.bits
+    lines += [f"    {line}" for line in text.lines]
+    joined = ", ".join(bus.name for bus in reversed(outputs))
+    return "\n".join([*lines, f"    assign y = {{{joined}}};", "endmodule", ""])
+
+
+def _write_operation(text: _Text, operation: Operation, bus: Packing) -> None:
+    start = max((text.ready[source] for source in operation.sources), default=0)
+    sources = tuple(_delayed(text, source, start) for source in operation.sources)
+    latency = 0
+    match operation:
+        case Input():
+            pass
+        case Affine():
+            latency = _write_products(text, operation, sources[0], bus)
+        case Rearranged():
+            text.lines.append(f"wire [{bus.bits - 1}:0] {bus.name};")
+            text.lines += [f"assign {bus.slice(at)} = {sources[0].slice(read)};" for at, read in _moves(operation)]
+        case _:
+            latency = 1
+            text.lines += [f"wire [{bus.bits - 1}:0] {bus.name}_next;", f"reg [{bus.bits - 1}:0] {bus.name};"]
+            ahead = Packing(f"{bus.name}_next", bus.interval)
+            for element in range(operation.size):
+                text.lines += element_lines(operation, element, sources, ahead.slice(element), bus.widths[element])
+            text.lines.append(f"always @(posedge clk) {bus.name} <= {bus.name}_next;")
+    text.buses.append(bus)
+    text.ready.append(start + latency)
+
+
+def _moves(operation: Rearranged) -> Iterator[tuple[int, int]]:
+    return enumerate(operation.reads.tolist())
+
+
+def _write_products(text: _Text, operation: Affine, source: Packing, bus: Packing) -> int:
+    """Instances of the product modules; all take the time of the slowest."""
+    text.lines.append(f"wire [{bus.bits - 1}:0] {bus.name};")
+    uses = []
+    for group, positions in enumerate(operation.reads):
+        for position, reads in enumerate(positions):
+            module, read = _module_for(text, operation, group, reads, source)
+            uses.append((module, read, operation.place[group, position]))
+    latency = max(module.latency for module, _, _ in uses if module is not None) if any(m for m, _, _ in uses) else 0
+    for number, (module, read, place) in enumerate(uses):
+        instance = f"{bus.name}_p{number}"
+        if module is None:
+            text.lines += [
+                f"assign {bus.slice(at)} = {literal(int(bus.interval.low[at]), bus.widths[at])};" for at in place
+            ]
+            continue
+        width = sum(port.width for port in module.outputs)
+        operands = ", ".join(source.slice(element) for element in reversed(read.tolist()))
+        text.lines.append(f"wire [{width - 1}:0] {instance}_now;")
+        text.lines.append(
+            f"{module.name} {instance} (.clk(clk), .model_inp({{{operands}}}), .model_out({instance}_now));"
+        )
+        result = _held(text, f"{instance}_now", width, latency - module.latency)
+        text.lines += _scatter(result, module.outputs, place, bus)
+    return latency
+
+
+def _module_for(
+    text: _Text, operation: Affine, group: int, reads: Integers, source: Packing
+) -> tuple[ProductModule | None, Integers]:
+    """The module of one position and the elements that it reads; what is constant goes into the bias."""
+    weights, bias = operation.weights[group], operation.bias[group]
+    inside = reads >= 0
+    reads, weights = reads[inside], weights[inside]
+    low, high = source.interval.low[reads], source.interval.high[reads]
+    fixed = (low == high) | (weights == 0).all(axis=1)
+    bias = bias + np.where(low == high, low, 0) @ weights
+    reads, weights, low, high = reads[~fixed], weights[~fixed], low[~fixed], high[~fixed]
+    if not len(reads):
+        return None, reads
+    key = (weights.tobytes(), bias.tobytes(), low.tobytes(), high.tobytes())
+    if key not in text.modules:
+        name = f"{text.name}_product{len(text.modules)}"
+        text.modules[key] = product_module(name, weights, bias, Interval(low, high), text.delay)
+    return text.modules[key], reads
+
+
+def _scatter(result: str, ports: tuple[Port, ...], place: Integers, bus: Packing) -> Iterator[str]:
+    """The elements of a product at their places on the bus, at the width of their range."""
+    at = 0
+    for port, element in zip(ports, place.tolist(), strict=True):
+        width = bus.widths[element]
+        zeros = min(port.shift, width)
+        kept = width - zeros
+        bits = f"{result}[{at + port.width - 1}:{at}]"
+        if port.width == 0 or kept == 0:
+            yield f"assign {bus.slice(element)} = {literal(0, width)};"
+        else:
+            value = resized(bits, port.width, kept, signed=port.signed)
+            yield f"assign {bus.slice(element)} = {{{value}{f', {literal(0, zeros)}' if zeros else ''}}};"
+        at += port.width
+
+
+def _delayed(text: _Text, value: int, cycle: int) -> Packing:
+    """A value as it is in a later cycle."""
+    bus = text.buses[value]
+    return Packing(_held(text, bus.name, bus.bits, cycle - text.ready[value]), bus.interval)
+
+
+def _held(text: _Text, name: str, width: int, cycles: int) -> str:
+    """The name of a bus after some registers; made once."""
+    for cycle in range(cycles):
+        held = f"{name}_d{cycle + 1}"
+        if not any(line.endswith(f" {held};") for line in text.lines):
+            source = name if cycle == 0 else f"{name}_d{cycle}"
+            text.lines += [f"reg [{width - 1}:0] {held};", f"always @(posedge clk) {held} <= {source};"]
+    return f"{name}_d{cycles}" if cycles else name

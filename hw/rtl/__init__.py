@@ -1,0 +1,1 @@
+"""Verilog of the folded engines, and the simulator of netlists."""
