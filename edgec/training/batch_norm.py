@@ -74,7 +74,7 @@ def insert_batch_norms(network: TrainableNetwork, samples: TrainingSamples) -> i
         node.replace_all_uses_with(made)
         made.args = (node,)
         # The values of the ONNX graph are those behind the normalisation, which is part of the convolution there.
-        made.meta = {"onnx_value": node.meta.get("onnx_value")}
+        made.meta = {"onnx_value": node.meta.pop("onnx_value")}
     module.recompile()
     return len(places)
 
@@ -85,8 +85,8 @@ def fold_batch_norms(network: TrainableNetwork) -> TrainableNetwork:
     weights = list(network.weights)
     nodes = {node.name: node for node in network.model.graph}
     for node in list(_convolutions(module)):
-        behind = _norm_behind(module, node)
-        if behind is None or not str(behind.target).endswith(_SUFFIX):
+        behind = inserted_norm(module, node)
+        if behind is None:
             continue
         layer, norm = module.get_submodule(node.target), module.get_submodule(behind.target)
         had_bias = layer.bias is not None
@@ -97,11 +97,18 @@ def fold_batch_norms(network: TrainableNetwork) -> TrainableNetwork:
         if not had_bias:
             onnx_node: ir.Node = nodes[node.meta["onnx_node"]]
             weights.append(Weight(f"{node.target}.bias", f"{onnx_node.name}.bias", ((onnx_node, 2),)))
+        node.meta["onnx_value"] = behind.meta["onnx_value"]
         behind.replace_all_uses_with(node)
         module.graph.erase_node(behind)
         module.delete_submodule(behind.target)
     module.recompile()
     return replace(network, weights=tuple(weights))
+
+
+def inserted_norm(module: fx.GraphModule, node: fx.Node) -> fx.Node | None:
+    """The batch normalisation that `insert_batch_norms` put behind a layer; None if it did not."""
+    behind = _norm_behind(module, node)
+    return behind if behind is not None and str(behind.target).endswith(_SUFFIX) else None
 
 
 def folded(layer: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,8 @@ def training_key(
     parts.append(f"{samples.count} {samples.labels is None}")
     for network in (module, teacher):
         if network is not None:
-            parts.append(network.code)
+            # The text of the modules tells what their code does not: strides, bits of quantizers.
+            parts += [network.code, str(network)]
             parts += [
                 part for name, tensor in network.state_dict().items() for part in (name, tensor.numpy().tobytes())
             ]

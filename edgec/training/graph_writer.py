@@ -150,8 +150,8 @@ class GraphWriter:
         return value in self._values
 
     def store(self, value: ir.Value, written: fx.Node) -> None:
-        """Record the FX node that computes a value."""
-        written.meta["onnx_value"] = value.name
+        """Record the FX node that computes a value; it is known by the name of the first, a dense layer by its Add."""
+        written.meta.setdefault("onnx_value", value.name)
         self._values[value] = written
 
     def placeholder(self, value: ir.Value) -> None:

@@ -81,7 +81,7 @@ def _check(writer: GraphWriter, node: ir.Node) -> None:
         raise NoTorchFormError("its sequences have lengths of their own")
     if attributes.get_int("layout", 0) or writer.has(node, 7) or "clip" in attributes or "activations" in attributes:
         raise NoTorchFormError("it has peepholes, clipping, activations or a layout of its own")
-    if node.op_type == "GRU" and attributes.get_int("linear_before_reset") in {None, 0}:
+    if node.op_type == "GRU" and not bool(attributes.get_int("linear_before_reset", 0)):
         raise NoTorchFormError("its reset gate works before the product (linear_before_reset=0)")
     if node.op_type == "LSTM" and attributes.get_int("input_forget", 0):
         raise NoTorchFormError("its input and forget gates are one")
