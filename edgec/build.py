@@ -26,7 +26,8 @@ from edgec.evaluation import evaluate
 from edgec.graph.gate import ReferenceGate
 from edgec.graph.load import load_model
 from edgec.graph.save import save_model
-from edgec.measure.artifact_costs import measure_costs
+from edgec.measure.meters import measure_artifact
+from edgec.measure.board import on_board
 from edgec.measure.boards import boards_for
 from edgec.pass_list import pass_list, size_with_shapes, with_static_inputs
 from edgec.report.assembly import BuildFacts, assemble
@@ -52,7 +53,8 @@ class BuildOptions:
         keep_steps: whether to keep the model after each pass.
         tune: kernels to measure, at most, to choose how they are computed.
         tuning_database: file of what was measured; None for the user's own, which is only read if `tune` is not 0.
-        boards: where to measure, see `edgec.measure.boards`; empty for this machine or the target's emulator.
+        boards: where to measure kernels, see `edgec.measure.boards`; empty for this machine or the target's emulator.
+        device: the board to verify and measure the artefact on, `ssh://user@board:port`; None for this machine.
     """
 
     model: Path
@@ -67,6 +69,7 @@ class BuildOptions:
     tune: int = 0
     tuning_database: Path | None = None
     boards: tuple[str, ...] = ()
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,9 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
             tools=tool_versions(),
         )
         write_manifest(folder, edgec=VERSION, provenance=provenance, interface=plan.interface)
-        verification = verify_build(folder, plan.interface, result.model, evaluation.samples, progress)
-        costs = measure_costs(folder, plan, target, evaluation.samples[0], options.threads, progress)
+        with on_board(options.device, folder, plan.interface) as board:
+            verification = verify_build(folder, plan.interface, result.model, evaluation.samples, progress, board)
+            costs = measure_artifact(folder, plan, target, evaluation.samples, options.threads, progress, board)
         accuracy = evaluation.accuracy(loaded.model, result.model, progress)
         facts = BuildFacts(
             provenance=provenance,

@@ -28,6 +28,7 @@ class Request:
     tune: int = 0
     tuning_database: Path | None = None
     boards: tuple[str, ...] = ()
+    device: str | None = None
 
 
 def resolve(request: Request, project_file: Path | None) -> BuildOptions:
@@ -61,6 +62,7 @@ def resolve(request: Request, project_file: Path | None) -> BuildOptions:
         out=request.out or Path(f"{model.stem}-{Path(target).stem}"),
         seed=request.seed if request.seed is not None else project.build.seed or 0,
         keep_steps=request.keep_steps,
+        device=request.device,
         tune=request.tune,
         tuning_database=request.tuning_database,
         boards=request.boards,

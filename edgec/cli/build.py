@@ -61,6 +61,9 @@ def build(
             help="Where --tune measures; repeat it for boards that share the work. This machine, or the emulator.",
         ),
     ] = None,
+    device: Annotated[
+        Text, typer.Option("--device", metavar="ssh://USER@BOARD", help="Verify and measure on this board.")
+    ] = None,
     project: Annotated[
         Path | None, typer.Option("--project", metavar="FILE", help="A project file; ./edgec.toml if it exists.")
     ] = None,
@@ -85,6 +88,7 @@ def build(
         out=out,
         seed=seed,
         keep_steps=keep_steps,
+        device=device,
         tune=tune,
         tuning_database=tuning_database,
         boards=tuple(board or ()),

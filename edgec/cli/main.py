@@ -14,6 +14,7 @@ import typer
 from edgec.cli import (
     analyze,
     build,
+    check,
     diff,
     doctor,
     explain,
@@ -46,6 +47,7 @@ app.command("build")(build.build)
 app.command("analyze")(analyze.analyze)
 app.command("verify")(verify.verify)
 app.command("run")(run.run)
+app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("diff")(diff.diff)
 app.add_typer(targets.app, name="targets")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgec.core.codes.usage import BAD_PROJECT_FILE, UNKNOWN_PROJECT_NAME, UNREADABLE_FILE
 from edgec.core.errors import EdgecError
@@ -38,14 +38,22 @@ class Limit(_Section):
     Attributes:
         max: largest allowed value, in the unit that the metric's name says.
         min: smallest allowed value.
-        max_increase: largest allowed growth over a baseline, `"2%"`.
+        max_increase: largest allowed growth over the baseline, `"2%"`.
+        max_decrease: largest allowed decline below the baseline, for what should be large.
         mode: how the value must have been had.
     """
 
     max: float | None = Field(default=None, strict=False, allow_inf_nan=False)
     min: float | None = Field(default=None, strict=False, allow_inf_nan=False)
     max_increase: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?%$")
+    max_decrease: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?%$")
     mode: Literal["measured", "simulated", "predicted"] | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if all(limit is None for limit in (self.max, self.min, self.max_increase, self.max_decrease)):
+            raise ValueError("a budget needs max, min, max_increase or max_decrease")
+        return self
 
 
 class Project(_Section):
@@ -57,6 +65,7 @@ class Project(_Section):
         shapes: extents of inputs by model and input.
         build: defaults of the build.
         budget: limits by target, model and metric.
+        device: the board of a target, `ssh://user@board:port`, on which `edgec check` measures.
     """
 
     models: dict[str, str] = Field(default_factory=dict)
@@ -64,6 +73,7 @@ class Project(_Section):
     shapes: dict[str, dict[str, tuple[Extent, ...]]] = Field(default_factory=dict)
     build: Defaults = Field(default_factory=Defaults)
     budget: dict[str, dict[str, dict[str, Limit]]] = Field(default_factory=dict)
+    device: dict[str, str] = Field(default_factory=dict)
 
 
 def load_project(path: Path) -> Project:

@@ -20,7 +20,7 @@ from edgec.graph.quiet import quiet_onnx_ir
 from edgec.graph.shapes import infer_shapes
 from edgec.graph.structure import check_structure, graphs_of, tensors_of
 from edgec.graph.weights import WeightFiles, map_file, mapped_tensor
-from edgec.graph.wire import WireError, without_large_tensors
+from edgec.graph.wire import PLACE_IN_FILE, WireError, without_large_tensors
 
 _OTHER_FORMATS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"PK\x03\x04", "a zip archive (a PyTorch checkpoint, or a Keras file?)"),
@@ -91,6 +91,21 @@ def load_model(path: Path) -> LoadedModel:
     infer_shapes(model)
     check_contractions(model)
     return LoadedModel(model, identifier(path.stem), _sha256(path, files.external_paths), path)
+
+
+def model_sha256(path: Path) -> str:
+    """The digest that `load_model` gives, without building the model.
+
+    Raises:
+        EdgecError: EC0201 to EC0204.
+    """
+    content = _map_model(path)
+    files = WeightFiles(path, content)
+    for where, tensor in _all_tensors(_parse(content, path)):
+        for entry in tensor.external_data:
+            if entry.key == "location" and entry.value != PLACE_IN_FILE:
+                files.open(entry.value, where)
+    return _sha256(path, files.external_paths)
 
 
 def identifier(text: str) -> str:

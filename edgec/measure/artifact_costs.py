@@ -12,6 +12,8 @@ from edgec.core.metric import Metric, Mode, Unavailable, exact
 from edgec.core.progress import Progress
 from edgec.core.target import Target
 from edgec.core.tensor import Sample
+from edgec.measure.board import BoardSession
+from edgec.measure.board_timing import time_on_board
 from edgec.measure.emulated_counts import METRICS, EmulatedCounts, count_inference
 from edgec.measure.energy import energy_on_host
 from edgec.measure.host_timing import HostTiming, time_on_host
@@ -47,9 +49,15 @@ class ArtifactCosts:
 
 
 def measure_costs(
-    folder: Path, plan: BuildPlan, target: Target, sample: Sample, threads: int, progress: Progress
+    folder: Path,
+    plan: BuildPlan,
+    target: Target,
+    sample: Sample,
+    threads: int,
+    progress: Progress,
+    board: BoardSession | None = None,
 ) -> ArtifactCosts:
-    """Time, energy, instructions and size of the artefact in `folder`.
+    """Time, energy, instructions and size of the artefact in `folder`, timed on a board if there is one.
 
     Raises:
         EdgecError: EC065x where the artefact does not run as it should.
@@ -65,16 +73,28 @@ def measure_costs(
     }
     progress.start(f"measure on {target.name}")
     code_bytes = max(0, size - memory.weights_bytes)
+    if board is not None:
+        timed = time_on_board(board, sample)
+        energy = predict(plan.layers, target, threads=threads).energy_mj
+        return _measured(folder, plan, target, sample, sizes, code_bytes, timed.burst, energy, timed.notes)
     if target.compiler.triple == NATIVE and can_run(plan.interface) is None:
-        return _measured(folder, plan, target, sample, sizes, code_bytes)
+        timing = time_on_host(folder, plan.interface, sample)
+        energy = energy_on_host(folder, plan.interface, sample)
+        return _measured(folder, plan, target, sample, sizes, code_bytes, timing, energy, _noise(timing))
     return _predicted(folder, plan, target, sample, threads, sizes, code_bytes)
 
 
 def _measured(
-    folder: Path, plan: BuildPlan, target: Target, sample: Sample, sizes: Mapping[str, Metric], code_bytes: int
+    folder: Path,
+    plan: BuildPlan,
+    target: Target,
+    sample: Sample,
+    sizes: Mapping[str, Metric],
+    code_bytes: int,
+    timing: HostTiming,
+    energy: Metric,
+    notes: tuple[str, ...],
 ) -> ArtifactCosts:
-    timing = time_on_host(folder, plan.interface, sample)
-    energy = energy_on_host(folder, plan.interface, sample)
     counts = count_inference(folder, plan.interface, sample, target.core)
     unmeasured = Unavailable(unavailable="the energy counters cannot tell kernels apart")
     # The runner's trace ends with the last kernel that ran; those after it are in a branch that was not taken.
@@ -93,7 +113,7 @@ def _measured(
         between_layers="calls, copies at the border and the timers between the kernels",
         layer_counts=_layer_counts(plan, counts),
         code_bytes=code_bytes,
-        notes=_noise(timing),
+        notes=notes,
     )
 
 

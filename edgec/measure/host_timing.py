@@ -1,23 +1,28 @@
-"""Latency of an artefact on the machine that runs edgec.
+"""Latency of an artefact on the machine that runs edgec, or on a board.
 
 Several processes are started, because the layout of memory differs from one to the next; each warms up, then times
 enough iterations. The figure is the median over all iterations. Its band holds the 95 % confidence interval of the
 median by order statistics (Le Boudec, Performance Evaluation of Computer and Communication Systems, §2.2) and every
 process's own median, because iterations of one process are not independent.
+
+Other work on the machine makes an inference slower and never faster. Where other processes kept a tenth of a core or
+more busy meanwhile, the low end of the band is half of the fastest iteration: that much a core's other hardware thread
+and the shared caches may take. A quiet machine's latency then lies in the band still.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from edgec.core.interface import Interface
 from edgec.core.metric import Mode, Value
-from edgec.measure.running import Sample, run_artifact
+from edgec.measure.machine_load import MachineLoad
+from edgec.measure.running import Runs, Sample, run_artifact
 
 _PROCESSES = 3
 _WARMUP = 3
@@ -25,15 +30,18 @@ _LEAST_ITERATIONS = 5
 _MOST_ITERATIONS = 2000
 _MILLISECOND = 1e6
 _CONFIDENCE = 0.95
+_CORES_THAT_DISTURB = 0.1
+_SHARE_UNDER_LOAD = 0.5
 _SHARE_OF_SPREAD_THAT_IS_NOISE = 0.1
 
 
 @dataclass(frozen=True)
 class HostTiming:
-    """Latency on this machine.
+    """Latency on one machine.
 
     Attributes:
         latency_ms: median over all iterations, with its band.
+        fastest_ms: the fastest iteration.
         percentiles_ms: milliseconds by percentile (5, 25, 50, 75, 95, 99).
         steps_ms: each kernel call of the artefact in order; they and `remainder_ms` add up to `latency_ms`.
         remainder_ms: what lies between the kernel calls.
@@ -42,6 +50,7 @@ class HostTiming:
     """
 
     latency_ms: Value
+    fastest_ms: float
     percentiles_ms: dict[int, float]
     steps_ms: tuple[Value, ...]
     remainder_ms: Value
@@ -61,20 +70,41 @@ def time_on_host(folder: Path, interface: Interface, sample: Sample, *, seconds:
     Raises:
         EdgecError: as `run_artifact`.
     """
-    probe = run_artifact(folder, interface, [sample], warmup=1, iterations=1).iteration_ns[0]
+    load = MachineLoad()
+    timing = time_runs(partial(run_artifact, folder, interface), sample, seconds=seconds, where="this machine")
+    others = load.cores_of_others()
+    if others is None or others < _CORES_THAT_DISTURB:
+        return timing
+    noise = f"other processes kept {others:.1f} cores busy"
+    latency = timing.latency_ms
+    latency = latency.model_copy(update={"low": min(latency.low, timing.fastest_ms * _SHARE_UNDER_LOAD)})
+    return replace(timing, latency_ms=latency, noise="; ".join(filter(None, (timing.noise, noise))))
+
+
+def time_runs(run: Runs, sample: Sample, *, seconds: float, where: str) -> HostTiming:
+    """Time an artefact where `run` runs it.
+
+    Args:
+        run: runs the artefact.
+        sample: the inputs of every iteration.
+        seconds: wall time to spend, roughly; no fewer than 15 iterations are made.
+        where: the machine, for the source of the values.
+
+    Raises:
+        EdgecError: what `run` raises.
+    """
+    probe = run([sample], warmup=1, iterations=1).iteration_ns[0]
     affordable = int(seconds * 1e9 / max(probe, 1) / (_PROCESSES + 1))
     iterations = min(max(affordable, _LEAST_ITERATIONS), _MOST_ITERATIONS)
-    runs = [
-        run_artifact(folder, interface, [sample], warmup=_WARMUP, iterations=iterations).iteration_ns
-        for _ in range(_PROCESSES)
-    ]
-    traced = run_artifact(folder, interface, [sample] * _PROCESSES, warmup=_WARMUP, iterations=iterations, trace=True)
-    every = sorted(nanoseconds for run in runs for nanoseconds in run)
-    latency = _median(every, runs)
+    runs = [run([sample], warmup=_WARMUP, iterations=iterations).iteration_ns for _ in range(_PROCESSES)]
+    traced = run([sample] * _PROCESSES, warmup=_WARMUP, iterations=iterations, trace=True)
+    every = sorted(nanoseconds for run_ns in runs for nanoseconds in run_ns)
+    latency = _median(every, runs, where)
     times = traced.iteration_ns
     totals = [sum(times[start : start + iterations]) / iterations for start in range(0, len(times), iterations)]
-    steps, remainder = _divide(latency, totals, traced.step_ns)
-    return HostTiming(latency, _percentiles(every), steps, remainder, len(every), _noise(every))
+    steps, remainder = _divide(latency, totals, traced.step_ns, where)
+    fastest = every[0] / _MILLISECOND
+    return HostTiming(latency, fastest, _percentiles(every), steps, remainder, len(every), _noise(every))
 
 
 def median_interval(ordered: Sequence[float]) -> tuple[float, float]:
@@ -92,7 +122,7 @@ def median_interval(ordered: Sequence[float]) -> tuple[float, float]:
     return ordered[rank], ordered[count - 1 - rank]
 
 
-def _median(every: Sequence[int], runs: Sequence[Sequence[int]]) -> Value:
+def _median(every: Sequence[int], runs: Sequence[Sequence[int]], where: str) -> Value:
     low, high = median_interval(every)
     medians = [statistics.median(run) for run in runs]
     return Value(
@@ -100,11 +130,13 @@ def _median(every: Sequence[int], runs: Sequence[Sequence[int]]) -> Value:
         low=min(low, *medians) / _MILLISECOND,
         high=max(high, *medians) / _MILLISECOND,
         mode=Mode.MEASURED,
-        source=f"this machine, median of {len(every)} iterations in {len(runs)} processes",
+        source=f"{where}, median of {len(every)} iterations in {len(runs)} processes",
     )
 
 
-def _divide(latency: Value, totals: Sequence[float], steps: Sequence[Sequence[int]]) -> tuple[tuple[Value, ...], Value]:
+def _divide(
+    latency: Value, totals: Sequence[float], steps: Sequence[Sequence[int]], where: str
+) -> tuple[tuple[Value, ...], Value]:
     """The latency divided among the kernel calls as the mean iteration of a traced process was.
 
     Tracing itself takes time, so its times are taken as shares. The process of median length gives the shares, all
@@ -115,7 +147,7 @@ def _divide(latency: Value, totals: Sequence[float], steps: Sequence[Sequence[in
         [process[index] / total for process, total in zip(steps, totals, strict=True)] for index in range(len(steps[0]))
     ]
     rests = [1 - math.fsum(column[row] for column in columns) for row in range(len(totals))]
-    source = f"this machine, share of a traced iteration, {len(totals)} processes"
+    source = f"{where}, share of a traced iteration, {len(totals)} processes"
 
     def part(shares: list[float]) -> Value:
         return Value(
@@ -141,7 +173,4 @@ def _noise(ordered: Sequence[int]) -> str:
     spread = (quartiles[2] - quartiles[0]) / quartiles[1]
     if spread > _SHARE_OF_SPREAD_THAT_IS_NOISE:
         found.append(f"the middle half of the iterations spreads over {spread:.0%} of the median")
-    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
-    if load > cores:
-        found.append(f"{load:.1f} processes wanted this machine's {cores} cores")
     return "; ".join(found)

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,15 @@ class ArtifactRun:
     outputs: tuple[dict[str, NDArray[np.generic]], ...]
     iteration_ns: tuple[int, ...]
     step_ns: tuple[tuple[int, ...], ...]
+
+
+class Runs(Protocol):
+    """Runs one artefact on samples, here or on a board; arguments as those of `run_artifact`."""
+
+    def __call__(
+        self, samples: Sequence[Sample], *, warmup: int = 0, iterations: int = 1, trace: bool = False
+    ) -> ArtifactRun:
+        """What came back."""
 
 
 def can_run(interface: Interface) -> str | None:
@@ -103,12 +113,12 @@ def run_artifact(
         for sample in samples:
             write_inputs(scratch / "inputs.bin", interface, sample)
             printed = launch(command, timeout_seconds=timeout_seconds)
-            outputs.append(_read_outputs(scratch / "outputs.bin", interface))
-            nanoseconds += _column(printed, "nanoseconds")
+            outputs.append(read_outputs(scratch / "outputs.bin", interface))
+            nanoseconds += read_column(printed, "nanoseconds")
             if len(nanoseconds) != len(outputs) * iterations:
                 raise _broken(f"the runner timed another number of iterations than the {iterations} asked for")
             if trace:
-                steps.append(_read_trace(scratch / "trace.jsonl"))
+                steps.append(read_trace(scratch / "trace.jsonl"))
     return ArtifactRun(tuple(outputs), tuple(nanoseconds), tuple(steps))
 
 
@@ -215,7 +225,12 @@ def _crash(command: Sequence[str], done: subprocess.CompletedProcess[bytes]) -> 
     )
 
 
-def _read_outputs(path: Path, interface: Interface) -> dict[str, NDArray[np.generic]]:
+def read_outputs(path: Path, interface: Interface) -> dict[str, NDArray[np.generic]]:
+    """The outputs by name from the file that the runner wrote.
+
+    Raises:
+        EdgecError: EC0653 for a file of another size.
+    """
     raw = path.read_bytes() if path.exists() else b""
     expected = sum(spec.size_bytes for spec in interface.outputs)
     if len(raw) != expected:
@@ -228,19 +243,28 @@ def _read_outputs(path: Path, interface: Interface) -> dict[str, NDArray[np.gene
     return outputs
 
 
-def _column(printed: str, key: str) -> list[int]:
-    """One integer of every JSON line."""
+def read_column(printed: str, key: str) -> list[int]:
+    """One integer of every JSON line.
+
+    Raises:
+        EdgecError: EC0653 for a line that has none.
+    """
     try:
         return [int(json.loads(line)[key]) for line in printed.splitlines() if line.strip()]
     except (ValueError, KeyError, TypeError) as fault:
         raise _broken(f"the runner's line is no timing: {fault}") from fault
 
 
-def _read_trace(path: Path) -> tuple[int, ...]:
+def read_trace(path: Path) -> tuple[int, ...]:
+    """Nanoseconds of each kernel call from the trace that the runner wrote.
+
+    Raises:
+        EdgecError: EC0653 for steps that are not numbered from 0.
+    """
     printed = path.read_text(encoding="ascii") if path.exists() else ""
-    if _column(printed, "step") != list(range(printed.count("\n"))):
+    if read_column(printed, "step") != list(range(printed.count("\n"))):
         raise _broken("the steps of the trace are not numbered from 0")
-    return tuple(_column(printed, "nanoseconds"))
+    return tuple(read_column(printed, "nanoseconds"))
 
 
 def _broken(what: str) -> EdgecError:
