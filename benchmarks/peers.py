@@ -108,7 +108,7 @@ def start(engine: str, model: Path, threads: int, shapes: list[str]) -> Worker:
         text=True,
         errors="replace",
         env=environment,
-        start_new_session=True,
+        process_group=0,
     )
     worker = Worker(engine, process, log)
     try:

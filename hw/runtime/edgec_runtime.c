@@ -1,4 +1,4 @@
-/* What every network needs at run time: checks, status texts, and the two services that a kernel may call.
+/* What every network needs at run time: checks, status texts, and the threads that share a kernel.
  *
  * EDGEC_THREADS is the number of threads that a kernel is split over; 1, or no operating system, means none. The file
  * is the same in every artefact, so that networks may be linked into one program: the first copy serves all.
@@ -15,7 +15,6 @@
 
 #if defined(__unix__) || defined(__APPLE__)
 #define EDGEC_HOSTED 1
-#include <stdlib.h>
 #else
 #define EDGEC_HOSTED 0
 #endif
@@ -84,7 +83,7 @@ unsigned char *edgec_align(void *workspace)
     return (unsigned char *)workspace + (CACHE_LINE - address % CACHE_LINE) % CACHE_LINE;
 }
 
-/* The interface that TVM's code generator expects: pointers with these names, each zero unless someone defines it. */
+/* The interface that TVM's code generator expects: a pointer with this name, zero unless someone defines it. */
 typedef struct edgec_task_group {
     void *synchronisation;
     int32_t tasks;
@@ -93,45 +92,8 @@ typedef struct edgec_task_group {
 typedef int (*edgec_task)(int task, edgec_task_group *group, void *context);
 
 static int launch(edgec_task function, void *context, int tasks);
-static void *allocate_workspace(int device_type, int device, uint64_t bytes, int type_code, int type_bits);
-static int free_workspace(int device_type, int device, void *pointer);
 
 int (*__TVMBackendParallelLaunch)(edgec_task function, void *context, int tasks) = launch;
-void *(*__TVMBackendAllocWorkspace)(int device_type, int device, uint64_t bytes, int type_code,
-                                    int type_bits) = allocate_workspace;
-int (*__TVMBackendFreeWorkspace)(int device_type, int device, void *pointer) = free_workspace;
-
-#if EDGEC_HOSTED
-
-static void *allocate_workspace(int device_type, int device, uint64_t bytes, int type_code, int type_bits)
-{
-    (void)device_type, (void)device, (void)type_code, (void)type_bits;
-    void *pointer = NULL;
-    return posix_memalign(&pointer, CACHE_LINE, (size_t)bytes) == 0 ? pointer : NULL;
-}
-
-static int free_workspace(int device_type, int device, void *pointer)
-{
-    (void)device_type, (void)device;
-    free(pointer);
-    return 0;
-}
-
-#else
-
-static void *allocate_workspace(int device_type, int device, uint64_t bytes, int type_code, int type_bits)
-{
-    (void)device_type, (void)device, (void)bytes, (void)type_code, (void)type_bits;
-    return NULL;
-}
-
-static int free_workspace(int device_type, int device, void *pointer)
-{
-    (void)device_type, (void)device, (void)pointer;
-    return 0;
-}
-
-#endif
 
 static int run_alone(edgec_task function, void *context)
 {
@@ -144,6 +106,7 @@ static int run_alone(edgec_task function, void *context)
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 /* Threads spin before they sleep or yield: the next kernel usually follows within microseconds, and to wake a thread
  * takes tens of them. */
@@ -158,41 +121,67 @@ static inline void relax(void)
 #endif
 }
 
+/* A launch has a task for each thread. A thread takes its own first, as the data of the kernel before is in its cache,
+ * and then those that others have not begun: who is asleep, or waits for a core, keeps nobody waiting. */
 static struct {
     pthread_mutex_t in_use; /* held by the run that uses the workers */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pthread_once_t started;
-    int workers;
-    atomic_uint round; /* counts launches; a worker runs when it changes */
+    atomic_uint round; /* counts launches; a worker looks for tasks when it changes */
+    atomic_int sleepers;
     atomic_int unfinished;
     atomic_int failed;
+    atomic_uint tickets[EDGEC_THREADS]; /* of each task: twice its round, and 1 more once a thread has taken it */
     edgec_task function;
     void *context;
-    edgec_task_group group;
 } pool = {.in_use = PTHREAD_MUTEX_INITIALIZER,
           .mutex = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
           .started = PTHREAD_ONCE_INIT};
 
-static void *work(void *argument)
+/* Takes and runs tasks of a round until none is left. The round of a task that was taken cannot end before the task
+ * does, so `function` and `context` are read only after that. */
+static void run_tasks(int thread, unsigned round)
 {
-    const int task = (int)(intptr_t)argument;
-    unsigned seen = 0;
-    for (;;) {
-        for (int spin = 0; spin < SPINS && atomic_load(&pool.round) == seen; ++spin) {
-            relax();
+    for (int i = 0; i < EDGEC_THREADS; ++i) {
+        const int task = (thread + i) % EDGEC_THREADS;
+        unsigned free_ticket = 2 * round;
+        if (!atomic_compare_exchange_strong(&pool.tickets[task], &free_ticket, 2 * round + 1)) {
+            continue;
         }
-        pthread_mutex_lock(&pool.mutex);
-        while (atomic_load(&pool.round) == seen) {
-            pthread_cond_wait(&pool.wake, &pool.mutex);
-        }
-        seen = atomic_load(&pool.round);
-        pthread_mutex_unlock(&pool.mutex);
-        if (pool.function(task, &pool.group, pool.context) != 0) {
+        edgec_task_group group = {NULL, EDGEC_THREADS};
+        if (pool.function(task, &group, pool.context) != 0) {
             atomic_store(&pool.failed, 1);
         }
         atomic_fetch_sub(&pool.unfinished, 1);
+    }
+}
+
+static unsigned await_round(unsigned seen)
+{
+    for (int spin = 0; spin < SPINS; ++spin) {
+        const unsigned round = atomic_load(&pool.round);
+        if (round != seen) {
+            return round;
+        }
+        relax();
+    }
+    pthread_mutex_lock(&pool.mutex);
+    atomic_fetch_add(&pool.sleepers, 1);
+    while (atomic_load(&pool.round) == seen) {
+        pthread_cond_wait(&pool.wake, &pool.mutex);
+    }
+    atomic_fetch_sub(&pool.sleepers, 1);
+    pthread_mutex_unlock(&pool.mutex);
+    return atomic_load(&pool.round);
+}
+
+static void *work(void *thread)
+{
+    for (unsigned round = 0;;) {
+        round = await_round(round);
+        run_tasks((int)(intptr_t)thread, round);
     }
     return NULL;
 }
@@ -208,13 +197,12 @@ static int threads_wanted(void)
 static void start_workers(void)
 {
     const int threads = threads_wanted();
-    for (int task = 1; task < threads; ++task) {
+    for (int worker = 1; worker < threads; ++worker) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, work, (void *)(intptr_t)task) != 0) {
-            break;
+        if (pthread_create(&thread, NULL, work, (void *)(intptr_t)worker) != 0) {
+            break; /* the others do its tasks */
         }
         pthread_detach(thread);
-        pool.workers = task;
     }
 }
 
@@ -225,16 +213,21 @@ static int launch(edgec_task function, void *context, int tasks)
         return run_alone(function, context); /* another thread's run has the workers */
     }
     pthread_once(&pool.started, start_workers);
+    const unsigned round = atomic_load(&pool.round) + 1;
     pool.function = function;
     pool.context = context;
-    pool.group.tasks = pool.workers + 1;
     atomic_store(&pool.failed, 0);
-    atomic_store(&pool.unfinished, pool.workers);
-    pthread_mutex_lock(&pool.mutex);
-    atomic_fetch_add(&pool.round, 1);
-    pthread_cond_broadcast(&pool.wake);
-    pthread_mutex_unlock(&pool.mutex);
-    int status = function(0, &pool.group, context);
+    atomic_store(&pool.unfinished, EDGEC_THREADS);
+    for (int task = 0; task < EDGEC_THREADS; ++task) {
+        atomic_store(&pool.tickets[task], 2 * round);
+    }
+    atomic_store(&pool.round, round);
+    if (atomic_load(&pool.sleepers) != 0) {
+        pthread_mutex_lock(&pool.mutex);
+        pthread_cond_broadcast(&pool.wake);
+        pthread_mutex_unlock(&pool.mutex);
+    }
+    run_tasks(0, round);
     for (int spins = SPINS; atomic_load(&pool.unfinished) != 0;) {
         if (spins > 0) {
             --spins;
@@ -243,9 +236,7 @@ static int launch(edgec_task function, void *context, int tasks)
             sched_yield(); /* there are more threads than free cores */
         }
     }
-    if (atomic_load(&pool.failed)) {
-        status = -1;
-    }
+    const int status = atomic_load(&pool.failed) ? -1 : 0;
     pthread_mutex_unlock(&pool.in_use);
     return status;
 }

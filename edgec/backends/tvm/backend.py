@@ -124,7 +124,7 @@ def _compile(
     kernels = make_kernels(groups, strides_of(block), in_place, symbol, core, threads, schedule, progress.advance)
     sources = [KernelSource(kernel.symbol, kernel.function, kernel.plain) for kernel in dict.fromkeys(kernels.values())]
     progress.start(f"compile {len(sources)} kernels")
-    return kernels, compile_kernels(sources, target.compiler)
+    return kernels, compile_kernels(sources, target.compiler, threads)
 
 
 def _specs(values: tuple[Value, ...], names: tuple[str, ...]) -> tuple[TensorSpec, ...]:

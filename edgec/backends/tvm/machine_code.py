@@ -19,8 +19,8 @@ from edgec.core.codes.backend import CODE_GENERATION_FAILED
 from edgec.core.errors import EdgecError
 from edgec.core.target import Compiler
 
-_STACK_BYTES_IN_TASK = 64 * 1024
 _STACK_BYTES = 4 * 1024
+_STACK_BYTES_OF_LOCALS = 64 * 1024
 _ALIGNMENT = 64
 _LOCAL = "local"
 _SMALLEST_VECTOR_BITS = 128
@@ -74,8 +74,13 @@ def llvm_target(compiler: Compiler) -> Any:  # noqa: ANN401  TVM ships no types
     return tvm.target.Target(description)
 
 
-def compile_kernels(sources: Sequence[KernelSource], compiler: Compiler) -> ObjectCode:
+def compile_kernels(sources: Sequence[KernelSource], compiler: Compiler, threads: int = 1) -> ObjectCode:
     """Compile kernels to one object file.
+
+    Args:
+        sources: the kernels.
+        compiler: of the target.
+        threads: that share a kernel; each has scratch of its own.
 
     Raises:
         EdgecError: EC0402 if TVM or LLVM fails.
@@ -89,28 +94,28 @@ def compile_kernels(sources: Sequence[KernelSource], compiler: Compiler) -> Obje
     with tvm.transform.PassContext(opt_level=3):
         for source in sources:
             try:
-                lowered = _lower(source.symbol, source.function, target, scratch_bytes)
+                lowered = _lower(source.symbol, source.function, target, threads, scratch_bytes)
             except RuntimeError as error:
                 unscheduled[source.symbol] = f"the scheduled kernel cannot be lowered: {_last_line(error)}"
                 scratch_bytes.pop(source.symbol, None)
-                lowered = _lower_plain(source, target, scratch_bytes)
+                lowered = _lower_plain(source, target, threads, scratch_bytes)
             module.update(lowered)
         contents = _object_file(module, target)
     return ObjectCode(contents, scratch_bytes, unscheduled)
 
 
-def _lower(symbol: str, function: Any, target: Any, scratch_bytes: dict[str, int]) -> Any:  # noqa: ANN401
+def _lower(symbol: str, function: Any, target: Any, threads: int, scratch_bytes: dict[str, int]) -> Any:  # noqa: ANN401
     import tvm
     from tvm import tirx
 
     module = tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)})
     module = tirx.transform.BindTarget(target.with_host(target))(module)
-    return tvm.ir.transform.Sequential(_lowering_passes(scratch_bytes))(module)
+    return tvm.ir.transform.Sequential(_lowering_passes(threads, scratch_bytes))(module)
 
 
-def _lower_plain(source: KernelSource, target: Any, scratch_bytes: dict[str, int]) -> Any:  # noqa: ANN401
+def _lower_plain(source: KernelSource, target: Any, threads: int, scratch_bytes: dict[str, int]) -> Any:  # noqa: ANN401
     try:
-        return _lower(source.symbol, source.plain, target, scratch_bytes)
+        return _lower(source.symbol, source.plain, target, threads, scratch_bytes)
     except RuntimeError as error:
         raise _failure(error, source.symbol) from error
 
@@ -151,12 +156,12 @@ def _last_line(error: Exception) -> str:
     return lines[-1].strip() if lines else type(error).__name__
 
 
-def _lowering_passes(scratch_bytes: dict[str, int]) -> list[Any]:
+def _lowering_passes(threads: int, scratch_bytes: dict[str, int]) -> list[Any]:
     """TVM's default lowering for CPUs, less the passes for GPUs, and with `_as_c_function` for the packed interface."""
     from tvm import s_tir, tirx
 
     def as_c_function(function: Any, _module: Any, _context: Any) -> Any:  # noqa: ANN401
-        return _as_c_function(function, scratch_bytes)
+        return _as_c_function(function, threads, scratch_bytes)
 
     return [
         s_tir.transform.CanonicalizeLoop(),
@@ -191,7 +196,7 @@ def _lowering_passes(scratch_bytes: dict[str, int]) -> list[Any]:
     ]
 
 
-def _as_c_function(function: Any, scratch_bytes: dict[str, int]) -> Any:  # noqa: ANN401
+def _as_c_function(function: Any, threads: int, scratch_bytes: dict[str, int]) -> Any:  # noqa: ANN401
     """Replace the buffer parameters by pointers and the large temporaries by offsets into a scratch pointer."""
     import tvm
     from tvm import tirx
@@ -204,8 +209,8 @@ def _as_c_function(function: Any, scratch_bytes: dict[str, int]) -> Any:  # noqa
     declarations = [
         tirx.DeclBuffer(parameter, data=pointer) for parameter, pointer in zip(function.params, pointers, strict=True)
     ]
-    scratch = _Scratch(tirx.Var("scratch", _pointer_type("uint8")))
-    body = scratch.place(function.body, in_task=False)
+    scratch = _Scratch(tirx.Var("scratch", _pointer_type("uint8")), threads)
+    body = scratch.place(function.body)
     for key, value in (("device_type", 1), ("device_id", 0)):
         body = tirx.AttrStmt(StringImm("default"), key, tirx.const(value, "int32"), body)
     if scratch.size_bytes:
@@ -226,61 +231,110 @@ class _Scratch:
     """Moves the large buffers that a kernel allocates to a scratch area, one after the other.
 
     TVM's StorageRewrite has already merged those that may share memory. Small buffers stay on the stack. A buffer
-    inside a parallel loop belongs to a task; it stays on the stack of its thread, or in the thread's own work space.
+    inside a parallel loop belongs to a task: such a loop is cut into as many tasks as there are threads, and the scratch
+    area has a part for each.
+
+    Args:
+        pointer: the scratch area.
+        threads: tasks of a parallel loop whose iterations need scratch.
+        start: where the area begins, in bytes from the pointer; in a task an expression.
     """
 
-    def __init__(self, pointer: Any) -> None:  # noqa: ANN401
+    def __init__(self, pointer: Any, threads: int, start: Any = 0) -> None:  # noqa: ANN401
         self.pointer = pointer
         self.size_bytes = 0
+        self._threads = threads
+        self._start = start
 
-    def place(self, statement: Any, *, in_task: bool) -> Any:  # noqa: ANN401
+    def place(self, statement: Any) -> Any:  # noqa: ANN401
+        """The statement with its large buffers in the scratch area."""
         from tvm import tirx
 
         match type(statement).__name__:
             case "SeqStmt":
-                return tirx.SeqStmt([self.place(part, in_task=in_task) for part in statement.seq])
+                return tirx.SeqStmt([self.place(part) for part in statement.seq])
             case "AttrStmt":
-                body = self.place(statement.body, in_task=in_task)
-                return tirx.AttrStmt(statement.node, statement.attr_key, statement.value, body)
+                return tirx.AttrStmt(
+                    statement.node, statement.attr_key, statement.value, self.place(statement.body)
+                )
             case "IfThenElse":
                 otherwise = statement.else_case
                 return tirx.IfThenElse(
                     statement.condition,
-                    self.place(statement.then_case, in_task=in_task),
-                    None if otherwise is None else self.place(otherwise, in_task=in_task),
+                    self.place(statement.then_case),
+                    None if otherwise is None else self.place(otherwise),
                 )
+            case "For" if statement.kind == tirx.ForKind.PARALLEL:
+                return self._place_in_tasks(statement)
             case "For":
-                return self._place_in_loop(statement, in_task)
+                return _with_body(statement, self.place(statement.body))
             case "AllocBuffer":
-                return self._allocation(statement, in_task)
+                return self._allocation(statement)
             case _:
                 return statement
 
-    def _place_in_loop(self, loop: Any, in_task: bool) -> Any:  # noqa: ANN401
+    def _place_in_tasks(self, loop: Any) -> Any:  # noqa: ANN401
+        """A parallel loop; where its body needs scratch, with an iteration a task and the body in a loop inside."""
         from tvm import tirx
 
-        body = self.place(loop.body, in_task=in_task or loop.kind == tirx.ForKind.PARALLEL)
-        return tirx.For(
-            loop.loop_var, loop.min, loop.extent, loop.kind, body, loop.thread_binding, loop.annotations, loop.step
-        )
+        extent = int(loop.extent)
+        task = tirx.Var("task", loop.loop_var.ty)
+        tasks = min(self._threads, extent)
+        base = self._reserve(0)
+        needs = _Scratch(self.pointer, self._threads)
+        body = needs.place(loop.body)
+        if not needs.size_bytes:
+            return _with_body(loop, body)
+        part = _aligned(needs.size_bytes)
+        self._reserve(part * tasks)
+        body = _Scratch(self.pointer, self._threads, self._start + base + task * part).place(loop.body)
+        length = -(-extent // tasks)
+        inner = tirx.Var(f"{loop.loop_var.name}_in_task", loop.loop_var.ty)
+        index = loop.min + task * length + inner
+        body = _with_value(body, loop.loop_var, index)
+        if length * tasks != extent:
+            body = tirx.IfThenElse(index < loop.min + extent, body, None)
+        body = tirx.For(inner, 0, length, tirx.ForKind.SERIAL, body)
+        return tirx.For(task, 0, tasks, tirx.ForKind.PARALLEL, body)
 
-    def _allocation(self, statement: Any, in_task: bool) -> Any:  # noqa: ANN401
+    def _allocation(self, statement: Any) -> Any:  # noqa: ANN401
         import tvm
         from tvm import tirx
 
         buffer = statement.buffer
         size_bytes = _size_bytes(buffer)
-        limit = _STACK_BYTES_IN_TASK if in_task or buffer.scope() == _LOCAL else _STACK_BYTES
-        if size_bytes <= limit:
+        if size_bytes <= (_STACK_BYTES_OF_LOCALS if buffer.scope() == _LOCAL else _STACK_BYTES):
             return tirx.AllocBuffer(
                 buffer, {**dict(statement.annotations), "disable_lower_builtin": tirx.const(1, "bool")}
             )
-        if in_task:
-            return statement
-        offset = -(-self.size_bytes // _ALIGNMENT) * _ALIGNMENT
-        self.size_bytes = offset + size_bytes
-        start = tvm.tirx.handle_add_byte_offset(self.pointer, offset)
+        start = tvm.tirx.handle_add_byte_offset(self.pointer, self._start + self._reserve(size_bytes))
         return tirx.DeclBuffer(buffer, data=tirx.reinterpret(_pointer_type(str(buffer.dtype)), start))
+
+    def _reserve(self, size_bytes: int) -> int:
+        """The offset of some bytes more."""
+        offset = _aligned(self.size_bytes)
+        self.size_bytes = offset + size_bytes
+        return offset
+
+
+def _aligned(size_bytes: int) -> int:
+    return -(-size_bytes // _ALIGNMENT) * _ALIGNMENT
+
+
+def _with_value(statement: Any, variable: Any, value: Any) -> Any:  # noqa: ANN401
+    """The statement with a value in the place of a variable."""
+    from tvm.ir import Var
+    from tvm_ffi import structural_map
+
+    return structural_map(statement, (Var, lambda other: value if other.same_as(variable) else other))
+
+
+def _with_body(loop: Any, body: Any) -> Any:  # noqa: ANN401
+    from tvm import tirx
+
+    return tirx.For(
+        loop.loop_var, loop.min, loop.extent, loop.kind, body, loop.thread_binding, loop.annotations, loop.step
+    )
 
 
 def _size_bytes(buffer: Any) -> int:  # noqa: ANN401
