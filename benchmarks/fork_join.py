@@ -1,8 +1,8 @@
 """What it costs to share a kernel: the time of a launch of threads that find nothing to do.
 
 Usage: python benchmarks/fork_join.py [--threads 2] [--launches 100000]
-The C runtime of the artefacts is compiled with a program that launches in a loop, as kernels that follow one another do.
-`SHARED_CYCLES` in edgec/backends/tvm/core_description.py is from here.
+The C runtime of the artefacts is compiled with a program that launches in a loop, as kernels follow one another.
+The least work that threads share, in edgec/backends/tvm/schedules/sharing.py, is from here.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +38,9 @@ PACKAGES = {
 RUNS_PER_ROUND = 5
 LONGEST_START_SECONDS = 150.0
 LONGEST_ROUND_SECONDS = 60.0
+SETTLE_SECONDS = 0.1
+"""Between the turns of engines with several threads. An idle thread of ONNX Runtime keeps a core busy for 35 ms after a
+run, waiting for the next; it would take the place of a thread of the engine whose turn it is."""
 LARGEST_ERROR = 1e-2
 """Of the range of the reference's outputs; beyond it an engine computes something else."""
 
@@ -146,6 +150,7 @@ def compare(model: Path, threads: int, rounds: int, shapes: list[str]) -> dict[s
             for worker in ready:
                 if "unavailable" not in table[worker.engine]:
                     run_round(worker, table)
+                    time.sleep(SETTLE_SECONDS if threads > 1 else 0)
         for worker in ready:
             if "unavailable" not in table[worker.engine]:
                 table[worker.engine] |= figures(worker)

@@ -33,7 +33,8 @@ How our artefacts compare with other engines on the same machine, and with ONNX 
 
 - Every engine computes in fp32, on the same inputs, in a process of its own. The engines take turns, so that whatever
   else the machine does falls on all of them. A time is the median over the turns, each the median of some runs; the
-  brackets hold its quartiles.
+  brackets hold its quartiles. With several threads a pause between turns lets the threads of the last engine, which
+  keep waiting for more work for a while, fall asleep.
 - A ratio below 1 means that we are faster. Outputs are compared with ONNX Runtime's; an engine that computes something
   else, fails or takes too long is left out, with the reason.
 - Each engine runs as it comes, with its own converter and without tuning; ours too.

@@ -12,6 +12,7 @@ from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup
 from edgec.backends.tvm.implementation import LoopOrder
 from edgec.backends.tvm.kernel_graph import ConvolutionTile, Overlay, Value
+from edgec.backends.tvm.schedules.sharing import sharing_threads
 
 _LONGEST_NAME = 48
 
@@ -103,7 +104,7 @@ def make_kernels(
         in_place: those whose output lies where one of their inputs lay.
         name: prefix of the symbols.
         core: the core to schedule for.
-        threads: tasks that a kernel may be split into.
+        threads: tasks that a kernel may be split into; small ones are not.
         schedule: turns a naive PrimFunc into a fast one.
         advance: called once a group.
     """
@@ -118,7 +119,7 @@ def make_kernels(
             function = function.without_attr("tirx.noalias")
         key = (StructuralKey(function), group.anchor.tile, _loop_order(group))  # type: ignore[call-arg]  # its stub is wrong
         if key not in known:
-            scheduled = schedule(function, group, core, threads)
+            scheduled = schedule(function, group, core, sharing_threads(group, core, threads))
             known[key] = Kernel(_symbol(name, group, taken), scheduled.function, function, scheduled.fallback_reason)
         kernels[group] = known[key]
         advance()

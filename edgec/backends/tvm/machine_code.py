@@ -74,7 +74,7 @@ def llvm_target(compiler: Compiler) -> Any:  # noqa: ANN401  TVM ships no types
     return tvm.target.Target(description)
 
 
-def compile_kernels(sources: Sequence[KernelSource], compiler: Compiler, threads: int = 1) -> ObjectCode:
+def compile_kernels(sources: Sequence[KernelSource], compiler: Compiler, threads: int) -> ObjectCode:
     """Compile kernels to one object file.
 
     Args:
@@ -231,8 +231,8 @@ class _Scratch:
     """Moves the large buffers that a kernel allocates to a scratch area, one after the other.
 
     TVM's StorageRewrite has already merged those that may share memory. Small buffers stay on the stack. A buffer
-    inside a parallel loop belongs to a task: such a loop is cut into as many tasks as there are threads, and the scratch
-    area has a part for each.
+    inside a parallel loop belongs to a task: such a loop is cut into as many tasks as there are threads, each with a
+    part of the scratch area.
 
     Args:
         pointer: the scratch area.
@@ -254,9 +254,7 @@ class _Scratch:
             case "SeqStmt":
                 return tirx.SeqStmt([self.place(part) for part in statement.seq])
             case "AttrStmt":
-                return tirx.AttrStmt(
-                    statement.node, statement.attr_key, statement.value, self.place(statement.body)
-                )
+                return tirx.AttrStmt(statement.node, statement.attr_key, statement.value, self.place(statement.body))
             case "IfThenElse":
                 otherwise = statement.else_case
                 return tirx.IfThenElse(

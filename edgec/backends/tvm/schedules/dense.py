@@ -47,9 +47,12 @@ def schedule_dense(kernel: KernelSchedule, anchor: Block) -> None:
     stationary = _weights_outlast_input(kernel, anchor, layout)
     channels = int(kernel.schedule.get(epilogue).writes[0].source.ty.shape[-1])
     loops = _tile(kernel, anchor, layout)
-    outer, shared = _order(kernel, loops, stationary=stationary)
-    kernel.schedule.reverse_compute_at(epilogue, outer[-1], preserve_unit_loops=True)
     ragged_rows = kernel.extent(loops.row_outer) * layout.tile.rows != _row_extent(kernel, epilogue, layout)
+    fixed = [] if not ragged_rows else [loops.row_outer]
+    if not stationary and (stage is not None or channels % layout.tile.lanes):
+        fixed.append(loops.channel_outer)
+    outer, shared = _order(kernel, loops, fixed, stationary=stationary)
+    kernel.schedule.reverse_compute_at(epilogue, outer[-1], preserve_unit_loops=True)
     ragged_channels = vectorise_epilogue(kernel, epilogue, len(outer), layout.tile.lanes, channels)
     for block in packing:
         schedule_injective(kernel, block)
@@ -104,18 +107,25 @@ def _merge_short_reduction(kernel: KernelSchedule, reduction: list[Loop]) -> lis
     return [*reduction[:-2], kernel.schedule.fuse(reduction[-2], reduction[-1])]
 
 
-def _order(kernel: KernelSchedule, loops: _TiledLoops, *, stationary: bool) -> tuple[list[Loop], Loop | None]:
-    """Order the loops; gives those around a tile, and the one inside which a piece of the input serves many tiles."""
-    schedule = kernel.schedule
+def _order(
+    kernel: KernelSchedule, loops: _TiledLoops, fixed: list[Loop], *, stationary: bool
+) -> tuple[list[Loop], Loop | None]:
+    """Order the loops; gives those around a tile, and the one inside which a piece of the input serves many tiles.
+
+    Where the outermost loops are too short to keep all threads at work, those inside of them are shared as well, but
+    for the `fixed` ones, which must remain loops of their own, and what lies inside these.
+    """
     inner = [*loops.reduction, loops.row, loops.vector, loops.lane, *loops.step]
-    if stationary or not loops.others:
-        shared_loops, tile_loops = [*loops.batch, loops.channel_outer], [*loops.others, loops.row_outer]
-        schedule.reorder(*shared_loops, *tile_loops, *inner)
-        return [*kernel.parallel(shared_loops), *tile_loops], None
-    shared_loops = [*loops.batch, *loops.others]
-    schedule.reorder(*shared_loops, loops.channel_outer, loops.row_outer, *inner)
-    shared = kernel.parallel(shared_loops)
-    return [*shared, loops.channel_outer, loops.row_outer], shared[-1]
+    by_weights = stationary or not loops.others
+    if by_weights:
+        shared, around = [*loops.batch, loops.channel_outer], [*loops.others, loops.row_outer]
+    else:
+        shared, around = [*loops.batch, *loops.others], [loops.channel_outer, loops.row_outer]
+    kernel.schedule.reorder(*shared, *around, *inner)
+    free = next((place for place, loop in enumerate(around) if loop in fixed), len(around))
+    more = kernel.loops_to_share(shared, around[:free])
+    fused = kernel.parallel([*shared, *around[:more]])
+    return [*fused, *around[more:]], None if by_weights else fused[-1]
 
 
 def _place_input_stage(kernel: KernelSchedule, stage: Block, shared: Loop | None) -> None:

@@ -24,6 +24,7 @@ Buffer = Any
 
 _REDUCTION = 2
 _VECTOR_MINIMUM = 4
+_BUSY = 0.95
 
 
 class KernelSchedule:
@@ -161,6 +162,16 @@ class KernelSchedule:
         if self.extent(fused) > 1:
             self.schedule.parallel(fused)
         return [fused]
+
+    def busy_share(self, loops: Sequence[Loop]) -> float:
+        """The share of the threads' time that is used where they share the iterations of these loops."""
+        pieces = math.prod(self.extent(loop) for loop in loops)
+        return pieces / (math.ceil(pieces / self.threads) * self.threads)
+
+    def loops_to_share(self, loops: Sequence[Loop], inside: Sequence[Loop]) -> int:
+        """How many of the loops inside of some must be shared along with these to keep the threads busy."""
+        shares = [self.busy_share([*loops, *inside[:count]]) for count in range(len(inside) + 1)]
+        return next((count for count, share in enumerate(shares) if share >= _BUSY), shares.index(max(shares)))
 
     def vectorise(self, loop: Loop) -> None:
         """Vectorise a loop, unless it has a single iteration or the core has no vectors."""

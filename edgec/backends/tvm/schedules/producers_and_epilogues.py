@@ -62,7 +62,7 @@ def vectorise_epilogue(kernel: KernelSchedule, epilogue: Block, outer: int, lane
         return False
     width = widest_divisor(channels, lanes)
     ragged = not worthwhile(width, lanes)
-    if ragged:
+    if ragged and channels > lanes:
         width = lanes
     for loop in inner[:-1]:
         kernel.unroll(loop)

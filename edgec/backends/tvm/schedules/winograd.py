@@ -57,11 +57,7 @@ def _tile_output(kernel: KernelSchedule, sums: Block, half: Block, layout: Ancho
 
 def _shares_strips(kernel: KernelSchedule, around: list[Loop], block: Loop) -> bool:
     """Whether the threads share the strips, rather than the work on each, for which they must meet every time."""
-
-    def use(pieces: int) -> float:
-        return pieces / (math.ceil(pieces / kernel.threads) * kernel.threads)
-
-    return use(math.prod(kernel.extent(loop) for loop in around)) >= _MEETING * use(kernel.extent(block))
+    return kernel.busy_share(around) >= _MEETING * kernel.busy_share([block])
 
 
 def _place_epilogue(kernel: KernelSchedule, epilogue: Block, tile: Loop, layout: AnchorLayout) -> None:

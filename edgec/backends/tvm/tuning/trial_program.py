@@ -61,7 +61,7 @@ def trial_program(trials: Sequence[Trial], target: Target, threads: int, network
         EdgecError: EC0402 if a kernel cannot be compiled, EC090x if the linker is missing or fails.
     """
     sources = [KernelSource(trial.kernel.symbol, trial.kernel.function, trial.kernel.plain) for trial in trials]
-    code = compile_kernels(sources, target.compiler)
+    code = compile_kernels(sources, target.compiler, threads)
     header = _header(trials, code.scratch_bytes, min(network_bytes, _MOST_EVICTED_BYTES))
     with tempfile.TemporaryDirectory(prefix="edgec-trials-") as name:
         folder = Path(name)
