@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
+from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.stages import AnchorLayout, Role, role_attributes
 
 Tensor = Any
@@ -126,11 +127,10 @@ class Border:
         return tirx.floordiv(shifted, spread), checks
 
 
-def accumulator_of(dtype: str) -> str:
-    """The element type in which products of `dtype` are summed."""
-    return {"float16": "float32", "int8": "int32", "uint8": "int32", "int16": "int32", "uint16": "int32"}.get(
-        dtype, dtype
-    )
+def accumulator_of(dtype: str, core: CoreDescription) -> str:
+    """The element type in which a core sums products of `dtype`."""
+    half = "float16" if core.multiplies_halves else "float32"
+    return {"float16": half, "int8": "int32", "uint8": "int32", "int16": "int32", "uint16": "int32"}.get(dtype, dtype)
 
 
 def pack_dense(weights: np.ndarray, block: int) -> np.ndarray:

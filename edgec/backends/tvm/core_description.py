@@ -25,6 +25,7 @@ class CoreDescription:
             x86 does (pmaddwd).
         multiplies_by_lane: whether the fp32 multiply-add takes one lane of a vector as a factor for all lanes, as
             64-bit Arm does (fmla by element).
+        multiplies_halves: whether the vector multiply-add exists for fp16, with twice the lanes of fp32.
         memory_bytes_per_multiply: bytes that memory delivers in the time of a vector multiply-add.
     """
 
@@ -35,6 +36,7 @@ class CoreDescription:
     l2_bytes: int
     multiplies_pairs: bool = False
     multiplies_by_lane: bool = False
+    multiplies_halves: bool = False
     memory_bytes_per_multiply: float = _TYPICAL_BYTES_PER_MULTIPLY
 
     @classmethod
@@ -50,6 +52,7 @@ class CoreDescription:
             l2_bytes=int(core.l2_kib.value * 1024) if core.l2_kib else 0,
             multiplies_pairs=_machine(target).startswith(("x86_64", "amd64")),
             multiplies_by_lane=_machine(target).startswith(("aarch64", "arm64")),
+            multiplies_halves=target.compiler.computes_in_half,
             memory_bytes_per_multiply=_memory_bytes_per_multiply(target, lanes),
         )
 

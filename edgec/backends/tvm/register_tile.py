@@ -17,6 +17,7 @@ from edgec.backends.tvm.kernel_graph import ConvolutionTile
 
 _ACCUMULATORS_IN_FLIGHT = 8
 _FLOAT_BYTES = 4
+_HALF_BYTES = 2
 _MOST_VECTORS = 8
 _MOST_WINDOWED_VECTORS = 4
 _ROW_COST = 0.25
@@ -41,7 +42,11 @@ class TileChoice:
 
 def lanes_of(core: CoreDescription, dtype_bytes: int) -> int:
     """Elements of `dtype_bytes` bytes in a vector register; 1 without a vector unit."""
-    return max(1, core.float_lanes * 4 // max(4, dtype_bytes)) if core.float_lanes > 1 else 1
+    if core.float_lanes == 1:
+        return 1
+    if dtype_bytes == _HALF_BYTES and core.multiplies_halves:
+        return 2 * core.float_lanes
+    return max(1, core.float_lanes * 4 // max(4, dtype_bytes))
 
 
 def _cost_of_rows(rows: int, vectors: int) -> float:
@@ -96,7 +101,7 @@ def possible_tiles(
             for axis, extent in enumerate(extents):
                 others = math.prod(extents) // max(1, extent)
                 for rows in range(1, min(extent, registers) + 1):
-                    factors = rows if core.multiplies_by_lane and dtype_bytes == _FLOAT_BYTES else 1
+                    factors = rows if core.multiplies_by_lane and dtype_bytes <= _FLOAT_BYTES else 1
                     if rows * vectors + vectors + factors > registers:
                         break
                     cost = others * _cost(extent, rows, vectors, blocks)

@@ -107,3 +107,11 @@ RECURSIVE_FUNCTION = ErrorCode(
     "Functions of an ONNX model are expanded where they are called; that never ends if they call themselves.",
     "Export the model without recursive functions.",
 )
+NO_HALF_ARITHMETIC = ErrorCode(
+    "EC0317",
+    "the core has no fp16 arithmetic",
+    ExitStatus.UNSUPPORTED,
+    "The pass `convert-float16` was asked for, but the target's core cannot multiply and add vectors of fp16: each"
+    " number would be widened to fp32 and narrowed again, and the network would run slower than before.",
+    "Leave the pass out, or choose a target whose datasheet has the feature +fullfp16.",
+)

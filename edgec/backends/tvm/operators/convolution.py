@@ -31,6 +31,9 @@ from edgec.backends.tvm.operators.winograd import emit_filtered
 from edgec.backends.tvm.register_tile import TileChoice, choose_tile, lanes_of, tile_of, windowed_tile
 from edgec.backends.tvm.stages import AnchorLayout, choice_of
 
+_CENTRED = "int32"
+"""Element type of integers after their zero point is taken off."""
+
 
 @dataclass(frozen=True)
 class Convolution:
@@ -90,7 +93,7 @@ def _emit_dense(lowering: Lowering, node: ir.Node, convolution: Convolution, nam
     if filtered is not None:
         return filtered
     weights, window, tile = convolution.weights, convolution.window, choice.tile
-    accumulator = accumulator_of(convolution.x.dtype)
+    accumulator = accumulator_of(convolution.x.dtype, lowering.core)
     group = (weights.shape[0] * merged // convolution.groups, weights.shape[1] * merged)
     layout = AnchorLayout(tile, choice.row_axis, 1, LoopOrder.BY_SIZE if chosen is None else chosen.order)
     constant = weights.data is not None
@@ -119,7 +122,7 @@ def _emit_dense(lowering: Lowering, node: ir.Node, convolution: Convolution, nam
 
 def _emit_depthwise(lowering: Lowering, node: ir.Node, convolution: Convolution, name: str) -> Value:
     weights, window = convolution.weights, convolution.window
-    accumulator = accumulator_of(convolution.x.dtype)
+    accumulator = accumulator_of(convolution.x.dtype, lowering.core)
     channels = weights.shape[0]
     extents = (convolution.x.shape[0], *convolution.outputs)
     item_bytes = np.dtype(accumulator).itemsize
@@ -190,7 +193,7 @@ def _border(convolution: Convolution, *, channels: int, repeat: int) -> Border:
         channels=channels,
         repeat=repeat,
         zero_point=convolution.zero_point,
-        dtype=accumulator_of(dtype) if convolution.zero_point else dtype,
+        dtype=_CENTRED if convolution.zero_point else dtype,
     )
 
 
@@ -201,7 +204,7 @@ def merge_groups(convolution: Convolution, core: CoreDescription) -> tuple[int, 
     """
     groups, (outputs, inputs) = convolution.groups, convolution.weights.shape[:2]
     extents = (convolution.x.shape[0], *convolution.outputs)
-    item_bytes = np.dtype(accumulator_of(convolution.x.dtype)).itemsize
+    item_bytes = np.dtype(accumulator_of(convolution.x.dtype, core)).itemsize
     widest = lanes_of(core, item_bytes)
     candidates = [1]
     if convolution.weights.data is not None:

@@ -78,10 +78,11 @@ class Product:
 
 @dataclass(frozen=True)
 class _Form:
-    """How the right side is read: packed in blocks of columns, or as it lies in memory."""
+    """How the right side is read: packed in blocks of columns, or as it lies in memory; and the type of the sums."""
 
     layout: AnchorLayout
     packed: bool
+    accumulator: str
 
 
 def emit_product(lowering: Lowering, node: ir.Node, product: Product, name: str) -> Value:
@@ -135,9 +136,11 @@ def _contraction(product: Product) -> Contraction | None:
 
 
 def _form(lowering: Lowering, product: Product, chosen: Implementation | None) -> _Form:
+    accumulator = accumulator_of(product.left.dtype, lowering.core)
     if chosen is not None:
-        return _Form(AnchorLayout(tile_of(chosen).tile, chosen.row_axis, 0, chosen.order), packed=True)
-    item_bytes = np.dtype(accumulator_of(product.left.dtype)).itemsize
+        layout = AnchorLayout(tile_of(chosen).tile, chosen.row_axis, 0, chosen.order)
+        return _Form(layout, True, accumulator)
+    item_bytes = np.dtype(accumulator).itemsize
     packed = product.right.data is not None or product.rows >= _FEWEST_ROWS_TO_PACK_FOR or product.right_transposed
     extents = (*product.batch, product.rows)
     stacked = math.prod(product.right.shape[:-2]) > 1
@@ -147,7 +150,7 @@ def _form(lowering: Lowering, product: Product, chosen: Implementation | None) -
     choice = choose_tile(eligible, product.columns, lowering.core, dtype_bytes=item_bytes, channel_multiple=multiple)
     row_axis = choice.row_axis if eligible[choice.row_axis] > 1 else len(extents) - 1
     batch_axes = len(product.batch) if stacked else 0
-    return _Form(AnchorLayout(choice.tile, row_axis, batch_axes), packed)
+    return _Form(AnchorLayout(choice.tile, row_axis, batch_axes), packed, accumulator)
 
 
 def pack_columns(matrices: np.ndarray, block: int) -> np.ndarray:
@@ -189,7 +192,7 @@ def _sums(
     zero_points: tuple[Tensor | None, Tensor | None],
 ) -> Tensor:
     left, right = operands
-    dtype = accumulator_of(product.left.dtype)
+    dtype = form.accumulator
     block = form.layout.tile.block
     depth = te.reduce_axis((0, product.depth), "depth")
     columns = math.ceil(product.columns / block) * block if form.packed else product.columns

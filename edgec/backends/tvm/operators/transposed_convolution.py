@@ -189,7 +189,7 @@ def _emit_phases(
         raise UnsupportedNodeError("its weights are computed at run time", "make them constants before the export")
     phases = _Phases.of(geometry)
     rank, outputs = len(phases.strides), weights.shape[0]
-    accumulator = accumulator_of(x.dtype)
+    accumulator = accumulator_of(x.dtype, lowering.core)
     extents = (x.shape[0], *phases.strides, *phases.extents)
     # Rows may run along the axes of the input only: the phases have weights of their own.
     eligible = (1,) * (1 + rank) + phases.extents

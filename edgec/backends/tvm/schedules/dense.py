@@ -22,6 +22,7 @@ from edgec.backends.tvm.schedules.producers_and_epilogues import (
 from edgec.backends.tvm.stages import AnchorLayout, Role, intrinsic_of
 
 _SHORT_REDUCTION = 4
+_MULTIPLIED_BY_LANE = ("float32", "float16")
 
 
 @dataclass(frozen=True)
@@ -157,11 +158,11 @@ def _load_rows_by_vector(kernel: KernelSchedule, anchor: Block, loops: _TiledLoo
 
     LLVM keeps the copy in registers, since every index into it is constant once the loops are unrolled.
     """
-    lanes, last = kernel.core.float_lanes, loops.reduction[-1]
+    lanes, last = kernel.written_lanes(anchor), loops.reduction[-1]
     reads = kernel.schedule.get(anchor).reads
     data = len(reads) - 2
     fits = kernel.core.multiplies_by_lane and kernel.extent(last) % lanes == 0
-    if not fits or loops.step or data < 0 or str(reads[data].source.dtype) != "float32":
+    if not fits or loops.step or data < 0 or str(reads[data].source.dtype) not in _MULTIPLIED_BY_LANE:
         return loops.reduction
     outer, step = kernel.schedule.split(last, [None, lanes])
     copy = kernel.schedule.cache_read(anchor, data, "local")

@@ -59,7 +59,7 @@ def _rank(candidate: _Candidate) -> tuple[float, str]:
 
 
 def _tiles(contraction: Contraction, core: CoreDescription) -> Iterator[TileChoice]:
-    item_bytes = np.dtype(accumulator_of(contraction.dtype)).itemsize
+    item_bytes = np.dtype(accumulator_of(contraction.dtype, core)).itemsize
     extents, channels = contraction.extents, contraction.channels
     if contraction.kind is ContractionKind.DEPTHWISE:
         return possible_windowed_tiles(extents, channels, core, item_bytes)
