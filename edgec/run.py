@@ -34,21 +34,38 @@ def run(artifact: Path, inputs: Path, output: Path, progress: Progress) -> tuple
             EC0106 if the output cannot be written, and what `run_artifact` raises.
     """
     manifest = check_integrity(artifact)
-    samples = _read_samples(inputs, manifest.interface)
+    samples = read_samples(inputs, manifest.interface)
     progress.start(f"running {len(samples)} sample{'s' if len(samples) > 1 else ''}", len(samples))
     results = []
     for sample in samples:
         results.append(run_artifact(artifact, manifest.interface, [sample]).outputs[0])
         progress.advance()
-    arrays = {spec.name: _joined([each[spec.name] for each in results], spec) for spec in manifest.interface.outputs}
+    return write_outputs(output, results, manifest.interface)
+
+
+def write_outputs(path: Path, outputs: Sequence[Sample], interface: Interface) -> tuple[TensorSpec, ...]:
+    """Write the outputs of all samples to a `.npz` file, one array for each output of the interface.
+
+    Returns:
+        Name, type and shape of each array.
+
+    Raises:
+        EdgecError: EC0106 if the file cannot be written.
+    """
+    arrays = {spec.name: _joined([each[spec.name] for each in outputs], spec) for spec in interface.outputs}
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
-    with whole_file(output) as file:
+    with whole_file(path) as file:
         file.write(packed.getbuffer())
     return tuple(TensorSpec(name=name, dtype=array.dtype.name, shape=array.shape) for name, array in arrays.items())
 
 
-def _read_samples(path: Path, interface: Interface) -> list[Sample]:
+def read_samples(path: Path, interface: Interface) -> list[Sample]:
+    """The samples of a `.npz` file; see `run` for the shapes.
+
+    Raises:
+        EdgecError: EC0110 and EC0702 to EC0705 for arrays that do not fit.
+    """
     if not path.is_file():
         raise EdgecError(
             NOT_AN_ARRAY_FILE, "there is no such file", where=f"--input {path}", hint=NOT_AN_ARRAY_FILE.remedy

@@ -23,6 +23,7 @@ from edgec.cli import (
     passes,
     report,
     run,
+    split,
     targets,
     terminal,
     verify,
@@ -50,6 +51,7 @@ app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("diff")(diff.diff)
+app.add_typer(split.app, name="split")
 app.add_typer(targets.app, name="targets")
 app.add_typer(passes.app, name="passes")
 app.command("doctor")(doctor.doctor)

@@ -42,3 +42,18 @@ LISTEN_FAILED = ErrorCode(
     "network without a token.",
     "Choose another port; give --token-file, and --certificate with --key, to listen beyond this machine.",
 )
+NO_CUT = ErrorCode(
+    "EC1206",
+    "there is no such place to cut the model",
+    ExitStatus.USAGE,
+    "A split network needs tensors that every path from the inputs to the outputs goes through. Networks whose first "
+    "layers all feed later ones have none; a bottleneck makes one.",
+    "Name the tensors with --cut; `edgec analyze MODEL --split` lists the places.",
+)
+BAD_ADDRESS = ErrorCode(
+    "EC1207",
+    "this is no address of a server",
+    ExitStatus.USAGE,
+    "A server is named by its host and port, such as `192.168.1.7:9000`.",
+    "Write HOST:PORT, with the port that `edgec split serve` printed.",
+)

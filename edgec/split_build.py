@@ -1,0 +1,226 @@
+"""The verb `split build`: a network in two parts, the head for a device and the tail for a server."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx_ir as ir
+from pydantic import BaseModel, ConfigDict
+
+from edgec.backends.selection import backend_for
+from edgec.build import BuildOptions, build
+from edgec.core.artifact import staged
+from edgec.core.codes.split import NO_CUT
+from edgec.core.errors import EdgecError
+from edgec.core.fidelity import Fidelity
+from edgec.core.interface import Interface
+from edgec.core.manifest import Provenance, read_manifest, write_manifest
+from edgec.core.passes import PassContext
+from edgec.core.pipeline import Pipeline
+from edgec.core.progress import Progress
+from edgec.core.target import Target
+from edgec.core.target_files import load_target
+from edgec.core.tensor import Sample, TensorSpec
+from edgec.core.version import VERSION
+from edgec.evaluation import Evaluation, evaluate
+from edgec.graph.cut_points import CutPoint, cut, cut_points
+from edgec.graph.fidelity import compare
+from edgec.graph.gate import ReferenceGate
+from edgec.graph.load import load_model
+from edgec.graph.reference import ReferenceSession
+from edgec.graph.save import save_model
+from edgec.graph.shapes import static_shape
+from edgec.measure.running import run_artifact
+from edgec.pass_list import pass_list, size_with_shapes, with_static_inputs
+from edgec.split.manifest import FILE, SplitManifest
+from edgec.split.tensors import PayloadCoding
+from edgec.split.triton import write_repository
+from edgec.split.two_parts import TwoParts, quantized_cut, symbol_tables, with_open_batch
+
+HEAD, LOCAL, REPORT = "head", "local", "split-report.json"
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """What to build.
+
+    Attributes:
+        whole: the network, the device of its head, recipe, data and folder, as for `build`.
+        cut: values that travel; empty to choose one tensor that leaves little to do on the device and to send.
+        quantize: whether a float tensor travels as int8 and entropy-coded.
+        local: whether the device gets the whole network too, for when the link is down.
+    """
+
+    whole: BuildOptions
+    cut: tuple[str, ...] = ()
+    quantize: bool = True
+    local: bool = True
+
+
+class SplitReport(BaseModel):
+    """What a split network costs and how true it is.
+
+    Attributes:
+        cut: values that travel.
+        head_macs: multiply-accumulates on the device.
+        tail_macs: multiply-accumulates on the server.
+        head_weight_bytes: weights on the device.
+        input_bytes: what offloading the whole network would send, uncompressed.
+        raw_bytes: what the tensors at the cut take before entropy coding.
+        payload_bytes: what a sample sends, mean over the samples.
+        fidelity: head, coding and tail against the model, on the same samples.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cut: tuple[str, ...]
+    head_macs: int
+    tail_macs: int
+    head_weight_bytes: int
+    input_bytes: int
+    raw_bytes: int
+    payload_bytes: float
+    fidelity: Fidelity
+
+
+def build_split(options: SplitOptions, progress: Progress) -> SplitReport:
+    """Compile the head of a network for a device and prepare its tail for a server.
+
+    Raises:
+        EdgecError: EC1206 where there is no cut to choose; whatever `build` raises.
+    """
+    whole = options.whole
+    loaded = load_model(whole.model)
+    target = load_target(whole.target)
+    evaluation = evaluate(whole.data, with_static_inputs(loaded.model, whole.shapes), whole.seed)
+    model = _after_passes(loaded.model, target, whole, evaluation, progress)
+    seen = evaluation.calibration or evaluation.samples
+    point = _chosen(model, options.cut)
+    parts = _parts(model, point, options.quantize, seen)
+    with staged(whole.out) as folder:
+        built = _build_head(parts.head, loaded.name, whole, folder, progress)
+        if options.local:
+            build(replace(whole, out=folder / LOCAL), progress)
+        tail = with_open_batch(parts.tail, _sent(parts.head, seen[:2]))
+        tail_file = write_repository(tail, f"{loaded.name}_tail", folder)
+        manifest = SplitManifest(
+            cut=point.values,
+            sent=_specs(parts.head.graph.outputs),
+            returned=_specs(parts.tail.graph.outputs),
+            tables=symbol_tables(parts, seen),
+            tail_sha256=hashlib.sha256((folder / tail_file).read_bytes()).hexdigest(),
+            head=HEAD,
+            tail=tail_file,
+            local=LOCAL if options.local else None,
+        )
+        (folder / FILE).write_text(manifest.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
+        report = _report(point, model, parts, manifest, folder, evaluation.samples)
+        (folder / REPORT).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        interface = Interface(symbol=loaded.name, inputs=_specs(model.graph.inputs), outputs=manifest.returned)
+        write_manifest(folder, edgec=VERSION, provenance=built, interface=interface)
+    return report
+
+
+def _after_passes(
+    model: ir.Model, target: Target, whole: BuildOptions, evaluation: Evaluation, progress: Progress
+) -> ir.Model:
+    steps = pass_list(whole.recipe, whole.shapes, backend_for(target).prerequisites)
+    gate = ReferenceGate(seed=whole.seed, samples=evaluation.samples)
+    context = PassContext(target, evaluation.calibration, evaluation.source, whole.seed, progress)
+    return Pipeline(steps, gate, size_with_shapes(whole.shapes)).run(model, context).model
+
+
+def _chosen(model: ir.Model, wanted: tuple[str, ...]) -> CutPoint:
+    points = cut_points(model)
+    for point in points:
+        if wanted and point.values == wanted:
+            return point
+    if wanted:
+        known = ", ".join("+".join(point.values) for point in points if point.after)
+        raise EdgecError(NO_CUT, f"the model cannot be cut at {'+'.join(wanted)}", hint=f"it can be at {known}")
+    inner = [point for point in points if len(point.values) == 1 and point.head_macs and point.tail_macs]
+    if not inner:
+        raise EdgecError(NO_CUT, "no single tensor divides the work of this model", hint=NO_CUT.remedy)
+    return min(inner, key=lambda point: _shares(point, points[0].payload_bytes))
+
+
+def _shares(point: CutPoint, input_bytes: int) -> float:
+    """The device's share of the work, and what travels as a share of the inputs: 1 for either way without a cut."""
+    return point.head_macs / (point.head_macs + point.tail_macs) + point.payload_bytes / input_bytes
+
+
+def _parts(model: ir.Model, point: CutPoint, quantize: bool, samples: Sequence[Sample]) -> TwoParts:
+    value = next(value for value in _values(model) if value.name == point.values[0])
+    if quantize and len(point.values) == 1 and value.dtype == ir.DataType.FLOAT:
+        return quantized_cut(model, point.values[0], samples)
+    return TwoParts(*cut(model, point.values))
+
+
+def _values(model: ir.Model) -> list[ir.Value]:
+    return [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
+
+
+def _build_head(head: ir.Model, name: str, whole: BuildOptions, folder: Path, progress: Progress) -> Provenance:
+    """Build the head's artefact; the passes have run, so only exact ones are left.
+
+    Returns:
+        What the head was made from, under the name of the whole network.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgec-split-") as scratch:
+        file = Path(scratch) / f"{name}_head.onnx"
+        save_model(head, file)
+        build(replace(whole, model=file, recipe="exact", data=None, shapes={}, out=folder / HEAD), progress)
+    return read_manifest(folder / HEAD).provenance.model_copy(
+        update={"model_name": whole.model.stem, "recipe": Path(whole.recipe).stem}
+    )
+
+
+def _sent(head: ir.Model, samples: Sequence[Sample]) -> list[Sample]:
+    session = ReferenceSession(head)
+    return [session.run(_taken(head, sample)) for sample in samples]
+
+
+def _taken(head: ir.Model, sample: Sample) -> Sample:
+    return {str(value.name): sample[str(value.name)] for value in head.graph.inputs}
+
+
+def _specs(values: Sequence[ir.Value]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(name=str(value.name), dtype=value.dtype.numpy().name, shape=static_shape(value) or ())
+        for value in values
+        if value.dtype is not None
+    )
+
+
+def _report(
+    point: CutPoint,
+    model: ir.Model,
+    parts: TwoParts,
+    manifest: SplitManifest,
+    folder: Path,
+    samples: Sequence[Sample],
+) -> SplitReport:
+    """The split network as it will run: the head's artefact, the bytes that travel, and the tail."""
+    coding = PayloadCoding(manifest)
+    interface = read_manifest(folder / HEAD).interface
+    reference, tail = ReferenceSession(model), ReferenceSession(parts.tail)
+    expected, made, payloads = [], [], []
+    for sample in samples:
+        (head,) = run_artifact(folder / HEAD, interface, [_taken(parts.head, sample)]).outputs
+        payloads.append(coding.pack(head))
+        made.append(tail.run(coding.unpack(payloads[-1], coding.coding, coding.shape)))
+        expected.append(reference.run(sample))
+    return SplitReport(
+        cut=point.values,
+        head_macs=point.head_macs,
+        tail_macs=point.tail_macs,
+        head_weight_bytes=point.head_weight_bytes,
+        input_bytes=sum(spec.size_bytes for spec in _specs(model.graph.inputs)),
+        raw_bytes=manifest.sent_bytes,
+        payload_bytes=sum(map(len, payloads)) / len(payloads),
+        fidelity=compare(expected, made),
+    )
