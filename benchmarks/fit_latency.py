@@ -1,159 +1,190 @@
-"""Fit the [prediction] sections of the datasheets to published latencies, and print how far they miss.
+"""Fit the latency model of the datasheets to published latencies, and say how far it misses what it has not seen.
 
-    python benchmarks/fit_latency.py LATENCIES.csv
+    python benchmarks/fit_latency.py              prints the errors
+    python benchmarks/fit_latency.py --write      writes the datasheets, the prior and benchmarks/results/latency-model.md
+    python benchmarks/fit_latency.py --unseen LATENCIES.csv --networks NETWORKS.csv
+                                                  errors on networks that are in neither file of this folder
 
-LATENCIES.csv has the columns device, threads, powersave, gpu, model, avg_ms, as collected from the README of ncnn's
-benchmark (https://github.com/Tencent/ncnn, `benchmark/README.md`). `ncnn_networks.csv` beside this script counts the
-work of its networks. The model of `edgec/measure/prediction.py` is fitted with one term more, for the 3x3 convolutions
-that ncnn does by Winograd's algorithm and edgec does not.
+The latencies (`ncnn_latencies.csv`) are the averages in the README of ncnn's benchmark, https://github.com/Tencent/ncnn,
+`benchmark/README.md` (BSD 3-Clause), the devices numbered; `ncnn_devices.csv` names them and states what their vendors
+do: multiply-accumulates of fp32 a cycle and core, clock, cores of the cluster, whether ncnn computes in fp16 there, and
+the peak bandwidth of the memory. `ncnn_networks.csv` counts the work in the networks.
 
-Every residual that is printed is of a network that the fit did not see (leave one network out).
+Every error is of a network that the fit has not seen on any device, neither in fp32 nor in int8; the interval that is
+judged by a network was set by the others.
 """
 
 from __future__ import annotations
 
-import csv
-import itertools
-import sys
-from dataclasses import dataclass
+import argparse
+import re
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
-from edgec.core.target import Target
-from edgec.core.target_files import load_target
-
-NETWORKS = Path(__file__).with_name("ncnn_networks.csv")
-LEAST_OVERHEAD_MS = 0.001
-ENGINE_FACTOR = 1.5
-Matrix = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Device:
-    """A datasheet's device in the list.
-
-    Attributes:
-        target: name of the datasheet.
-        prefix: what its name in the list starts with.
-        setups: threads and power-saving mode of the rows to take.
-        half_arithmetic: whether ncnn computes in fp16 there, on twice the lanes of fp32.
-        half_storage: whether ncnn stores tensors as fp16 there.
-    """
-
-    target: str
-    prefix: str
-    setups: tuple[tuple[int, int], ...]
-    half_arithmetic: bool
-    half_storage: bool
-
-
-DEVICES = (
-    Device("raspberry-pi-3", "Raspberry Pi 3 Model B+", ((1, 0), (4, 0)), False, True),
-    Device("raspberry-pi-4", "Raspberry Pi 4 Model B", ((1, 0), (4, 0)), False, True),
-    Device("raspberry-pi-5", "Raspberry Pi 5 Broadcom BCM2712, Cortex-A76", ((1, 0), (4, 0)), True, True),
-    Device("jetson-nano", "NVIDIA Jetson Nano", ((1, 0), (4, 0)), False, True),
-    Device("jetson-orin-nano", "NVIDIA Jetson Orin Nano", ((1, 0), (6, 0)), True, True),
-    Device("visionfive2", "VisionFive2", ((4, 0), (4, 1)), False, False),
+from latency_data import (
+    DATASHEET_NUMBERS,
+    EXPECTED,
+    START,
+    Setup,
+    Table,
+    families,
+    integer_networks,
+    observations,
+    read_latencies,
+    read_networks,
 )
+from latency_model import Matrix, Noise, Population, Rates, estimate
+from latency_report import Errors, page
+
+from edgec.core.target_files import target_path
+from edgec.measure.prediction_work import Cost
+
+FOLDER = Path(__file__).parent
+PRIOR = FOLDER.parent / "edgec" / "measure" / "latency_prior.toml"
+RESULTS = FOLDER / "results" / "latency-model.md"
+SCALE, INTEGER_SCALE, GPU_SCALE, FREEDOM = 0.1, 0.25, 0.2, 4.0
+TARGETS = {
+    "raspberry-pi-3": ("Raspberry Pi 3 Model B+", 0),
+    "raspberry-pi-4": ("Raspberry Pi 4 Model B", 0),
+    "raspberry-pi-5": ("Raspberry Pi 5 Broadcom BCM2712, Cortex-A76", 0),
+    "jetson-nano": ("NVIDIA Jetson Nano", 0),
+    "jetson-orin-nano": ("NVIDIA Jetson Orin Nano", 0),
+    "visionfive2": ("VisionFive2", 0),
+}
 
 
-@dataclass(frozen=True)
-class Observations:
-    """Latencies in milliseconds, and for each the work: ideal compute, ideal Winograd compute, megabytes, kernels."""
-
-    networks: list[str]
-    work: Matrix
-    latency: Matrix
+def noise_of(networks: list[str], gpu: bool) -> Noise:
+    """The scale that each network is expected to miss by."""
+    plain = GPU_SCALE if gpu else SCALE
+    return Noise(np.where(integer_networks(networks), np.maximum(plain, INTEGER_SCALE), plain), FREEDOM)
 
 
-def read(path: Path, device: Device, target: Target) -> Observations:
-    with NETWORKS.open() as file:
-        counted = {row["network"]: row for row in csv.DictReader(file)}
-    core = target.core
-    lanes = core.fma_per_cycle.value * (2 if device.half_arithmetic else 1)
-    names, work, latency = [], [], []
-    with path.open() as file:
-        for row in csv.DictReader(file):
-            setup = (int(row["threads"]), int(row["powersave"]))
-            known = row["model"] in counted and row["gpu"] == "-1"
-            if not known or not row["device"].startswith(device.prefix) or setup not in device.setups:
-                continue
-            network = counted[row["model"]]
-            macs, winograd = float(network["macs"]), float(network["winograd_macs"])
-            macs_per_ms = lanes * core.clock_mhz.value * 1e3 * setup[0]
-            megabytes = float(network["bytes"]) / 1e6 * (0.5 if device.half_storage else 1)
-            names.append(row["model"])
-            work.append([(macs - winograd) / macs_per_ms, winograd / macs_per_ms, megabytes, float(network["kernels"])])
-            latency.append(float(row["avg_ms"]))
-    return Observations(names, np.array(work), np.array(latency))
+def unseen(table: Table, gpu: bool) -> Errors:
+    """Predictions of each family of networks by a fit that has seen none of it on any device."""
+    observed, noise = observations(table), noise_of(table.networks, gpu)
+    predicted, spread = np.zeros_like(observed.latency), np.zeros_like(observed.latency)
+    for out in families(table.networks):
+        _, rates = estimate(observed.without(out), EXPECTED[: observed.sheet.shape[1]], START, noise)
+        predicted[:, out], spread[:, out] = rates.predict(observed.work[out])
+    return Errors.of(table, observed, predicted, np.sqrt(spread**2 + noise.scale**2))
 
 
-def fit(work: Matrix, latency: Matrix) -> Matrix:
-    """Non-negative coefficients of least relative squared error; the last is at least `LEAST_OVERHEAD_MS`."""
-    relative = work / latency[:, None]
-    rest = 1 - relative[:, 3] * LEAST_OVERHEAD_MS
-    best, least = np.zeros(4), np.inf
-    for size in range(1, 5):
-        for chosen in itertools.combinations(range(4), size):
-            columns = relative[:, chosen]
-            found = np.linalg.lstsq(columns, rest, rcond=None)[0]
-            error = float(((columns @ found - rest) ** 2).sum())
-            if (found >= 0).all() and error < least:
-                best, least = np.zeros(4), error
-                best[list(chosen)] = found
-    best[3] += LEAST_OVERHEAD_MS
-    return best
+def unseen_devices(table: Table) -> Errors:
+    """Predictions of each device from its datasheet and the other devices' latencies."""
+    observed, noise = observations(table), noise_of(table.networks, gpu=False)
+    predicted, spread = np.zeros_like(observed.latency), np.zeros_like(observed.latency)
+    for name in sorted({setup.name for setup in table.setups}):
+        out = np.array([setup.name == name for setup in table.setups])
+        population, _ = estimate(observed.rows(~out), EXPECTED, START, noise)
+        own = _from_datasheet(population, observed.sheet[out])
+        predicted[out], spread[out] = own.predict(observed.work)
+    return Errors.of(table, observed, predicted, np.sqrt(spread**2 + noise.scale**2))
 
 
-def unseen_ratios(seen: Observations) -> Matrix:
-    """Published over predicted latency of each row, predicted from the other networks."""
-    ratios = np.empty(len(seen.networks))
-    for network in sorted(set(seen.networks)):
-        out = np.array([name == network for name in seen.networks])
-        ratios[out] = seen.latency[out] / (seen.work[out] @ fit(seen.work[~out], seen.latency[~out]))
-    return ratios
+def _from_datasheet(population: Population, sheet: Matrix) -> Rates:
+    """Rates of set-ups without latencies: the mean, as uncertain as devices differ from it."""
+    mean = population.mean(sheet)
+    return Rates(mean, np.repeat(population.covariance[None], len(mean), axis=0))
 
 
-def section(device: Device, seen: Observations, ratios: Matrix) -> str:
-    """The datasheet's section."""
-    direct, _, per_megabyte, overhead = fit(seen.work, seen.latency)
-    low, high = np.quantile(ratios, [0.05, 0.95])
-    networks = len(set(seen.networks))
-    origin = f"fitted by benchmarks/fit_latency.py to ncnn's published latencies of {networks} networks on this device"
-    halves = "; ncnn computes in fp16 here, edgec in fp32 at half the rate" if device.half_arithmetic else ""
-    stored = "; ncnn stores fp16, half the bytes" if device.half_storage else ""
-    basis = "published-measurement"
-    band = f"5 % and 95 % of published over predicted for networks left out of the fit, times {ENGINE_FACTOR}"
-    rows = [
-        ("compute_efficiency", 1 / direct, origin + halves),
-        ("effective_bandwidth_gbps", 1 / per_megabyte, origin + stored),
-        ("kernel_overhead_us", overhead * 1e3, origin),
-        ("band_low", low / ENGINE_FACTOR, band + " for the other engine"),
-        ("band_high", high * ENGINE_FACTOR, band + " for the other engine"),
-    ]
+def sections(table: Table, errors: Errors) -> dict[str, str]:
+    """The [prediction] section of each datasheet."""
+    observed, noise = observations(table), noise_of(table.networks, gpu=False)
+    _, rates = estimate(observed, EXPECTED, START, noise)
+    made = {}
+    for target, (prefix, powersave) in TARGETS.items():
+        rows = [
+            at
+            for at, setup in enumerate(table.setups)
+            if setup.name.startswith(prefix) and setup.powersave == powersave
+        ]
+        made[target] = _section(table.setups, rows, rates, errors)
+    return made
+
+
+def _section(setups: list[Setup], rows: list[int], rates: Rates, errors: Errors) -> str:
+    networks = int(errors.seen[rows].any(axis=0).sum())
+    half = setups[rows[0]].half_arithmetic
     lines = [
-        f'{key} = {{ value = {value:.3g}, basis = "{basis}", source = "{source}" }}' for key, value, source in rows
+        "[prediction]",
+        'basis = "published-measurement"',
+        f'source = "fitted by benchmarks/fit_latency.py to ncnn\'s published latencies of {networks} networks"',
+        f'arithmetic = "{"float16" if half else "float32"}"',
+        f"unseen_error = {errors.share(rows):.3f}",
+        f"residual = {SCALE}",
+        f"interval = {errors.interval():.2f}",
     ]
-    return "\n".join(["[prediction]", *lines])
+    for row in sorted(rows, key=lambda at: setups[at].threads):
+        lines += ["", "[[prediction.rates]]", f"threads = {setups[row].threads}"]
+        deviations = np.sqrt(np.diagonal(rates.covariances[row]))
+        for index, cost in enumerate(Cost):
+            value, error = np.exp(rates.logarithms[row, index]), deviations[index]
+            lines.append(f"{cost.value} = {{ value = {value:.4g}, error = {error:.2f} }}")
+    return "\n".join(lines)
+
+
+def write_datasheet(target: str, section: str) -> None:
+    """Replace the section in the datasheet, or add it before the emulator's."""
+    path = target_path(target)
+    text = re.sub(r"\[prediction\]\n(?:(?!\n\[(?!\[?prediction)).)*", "", path.read_text(), flags=re.DOTALL)
+    head, mark, tail = text.partition("[emulator]")
+    path.write_text(f"{head.rstrip()}\n\n{section}\n\n{mark}{tail}" if mark else f"{head.rstrip()}\n\n{section}\n")
+
+
+def prior(table: Table, errors: Errors) -> str:
+    """The rates of a device by its datasheet, for devices without latencies."""
+    observed, noise = observations(table), noise_of(table.networks, gpu=False)
+    population, _ = estimate(observed, EXPECTED, START, noise)
+    lines = [
+        "# Rates of a device without latencies, from its datasheet. Written by benchmarks/fit_latency.py.",
+        "# Each row: natural logarithm of the rate = constant + sum of coefficient x natural logarithm of the number.",
+        f"devices = {len({setup.name for setup in table.setups})}",
+        f"unseen_error = {errors.share(list(range(len(table.setups)))):.3f}",
+        f"residual = {SCALE}",
+        f"interval = {errors.interval():.2f}",
+    ]
+    deviations = np.sqrt(np.diagonal(population.covariance))
+    for index, cost in enumerate(Cost):
+        weights = population.weights[:, index]
+        numbers = ", ".join(f"{name} = {weights[at + 1]:.3f}" for at, name in enumerate(DATASHEET_NUMBERS))
+        lines += ["", f"[{cost.value}]", f"constant = {weights[0]:.3f}", f"error = {deviations[index]:.3f}"]
+        lines.append(f"exponents = {{ {numbers} }}")
+    return "\n".join(lines) + "\n"
+
+
+def unseen_networks(table: Table, others: Table) -> Errors:
+    """Predictions of networks of another list on the set-ups of this one, which has none of them."""
+    observed, noise = observations(table), noise_of(table.networks, gpu=False)
+    _, rates = estimate(observed, EXPECTED, START, noise)
+    rows = [table.setups.index(setup) for setup in others.setups]
+    scale = noise_of(others.networks, gpu=False).scale
+    known = observations(others)
+    predicted, spread = Rates(rates.logarithms[rows], rates.covariances[rows]).predict(known.work)
+    return Errors.of(others, known, predicted, np.sqrt(spread**2 + scale**2))
 
 
 def main() -> None:
-    for device in DEVICES:
-        target = load_target(device.target)
-        seen = read(Path(sys.argv[1]), device, target)
-        ratios = unseen_ratios(seen)
-        error = np.abs(np.log(ratios))
-        print(
-            f"# {device.target}: {len(ratios)} latencies; unseen networks miss by x{np.exp(np.median(error)):.2f} ",
-            end="",
-        )
-        print(f"(median), x{np.exp(error.max()):.2f} (worst, {seen.networks[int(error.argmax())]})")
-        low, high = np.quantile(ratios, [0.05, 0.95])
-        inside = np.mean((ratios >= low / ENGINE_FACTOR) & (ratios <= high * ENGINE_FACTOR))
-        print(f"# {inside:.0%} of the unseen latencies lie in the band")
-        print(section(device, seen, ratios), end="\n\n")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--unseen", type=Path)
+    parser.add_argument("--networks", type=Path)
+    arguments = parser.parse_args()
+    networks = read_networks(FOLDER / "ncnn_networks.csv")
+    table = read_latencies(FOLDER / "ncnn_latencies.csv", networks, gpu=False)
+    if arguments.unseen:
+        others = read_latencies(arguments.unseen, read_networks(arguments.networks), gpu=False, fewest=1)
+        others = others.only(table.setups)
+        print(page({"unseen networks": unseen_networks(table, others)}))
+        return
+    plain, devices = unseen(table, gpu=False), unseen_devices(table)
+    graphics = unseen(read_latencies(FOLDER / "ncnn_latencies.csv", networks, gpu=True), gpu=True)
+    text = page({"processors": plain, "processors by datasheet alone": devices, "graphics processors": graphics})
+    print(text)
+    if arguments.write:
+        RESULTS.write_text(text)
+        PRIOR.write_text(prior(table, devices))
+        for target, section in sections(table, plain).items():
+            write_datasheet(target, section)
 
 
 if __name__ == "__main__":

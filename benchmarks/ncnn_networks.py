@@ -1,10 +1,10 @@
 """Count the work in the networks of ncnn's benchmark, for `fit_latency.py`.
 
-    python benchmarks/ncnn_networks.py FOLDER > benchmarks/ncnn_networks.csv
+    python benchmarks/ncnn_networks.py FOLDER NAME … > benchmarks/ncnn_networks.csv
 
-FOLDER holds the `.param` files of https://github.com/Tencent/ncnn, `benchmark/models/`; only those that state the shape
-of every tensor are counted. The numbers that come out are facts about the networks; the files stay out of this
-repository. A last layer of boxes has no shape and is left out: its share of the time is small.
+FOLDER holds the `.param` files of https://github.com/Tencent/ncnn, `benchmark/models/` (BSD 3-Clause). The numbers that
+come out are facts about the networks: their work by the classes of `edgec/measure/prediction_work.py`, and the calls of
+groups of channels, which ncnn computes one by one. The files stay out of this repository.
 """
 
 from __future__ import annotations
@@ -12,100 +12,97 @@ from __future__ import annotations
 import csv
 import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-FREE = {"Input", "Split", "Noop", "MemoryData", "Flatten", "Reshape"}
+from ncnn_shapes import Layer, Shape, output_shapes
+
+from edgec.backends.plan import KernelKind, PlannedLayer
+from edgec.measure.prediction_work import Cost, work_of
+
+IMAGES = {"blazeface": 128, "FastestDet": 352, "mobilenet_ssd": 300, "mobilenet_ssd_int8": 300}
+FREE = {"Input", "Split", "Noop", "MemoryData", "Flatten", "Reshape", "PriorBox"}
 CONVOLUTIONS = {"Convolution", "ConvolutionDepthWise", "DeconvolutionDepthWise", "Deconvolution"}
-SHAPES = "-23330"
+MOVEMENT = {"ShuffleChannel", "Slice", "Concat", "Permute", "Interp", "Crop", "Padding"}
+TRANSCENDENTAL = {"Swish", "Sigmoid", "Softmax", "HardSwish", "GELU", "LRN"}
 FP32_BYTES = 4
-SMALLEST_WINOGRAD_CHANNELS = 16
+LEAST_CHANNELS_OF_WINOGRAD = 16
+GROUP_CALLS = "group_call"
 
 
-@dataclass
-class Work:
-    """The work of a network: multiply-accumulates, those of them that ncnn does by Winograd, bytes, and kernels."""
-
-    macs: int = 0
-    winograd_macs: int = 0
-    bytes: int = 0
-    kernels: int = 0
-
-
-@dataclass
-class Layer:
-    """One line of a `.param` file."""
-
-    kind: str
-    inputs: list[str]
-    outputs: list[str]
-    options: dict[str, str]
-
-    @classmethod
-    def parse(cls, line: str) -> Layer:
-        """Read a line: kind, name, counts, names of inputs and outputs, options."""
-        kind, _, inputs, outputs, *rest = line.split()
-        names, first = rest[: int(inputs) + int(outputs)], int(inputs)
-        options = dict(option.split("=", 1) for option in rest[len(names) :])
-        return cls(kind, names[:first], names[first:], options)
-
-    def output_shapes(self) -> list[list[int]]:
-        """Extents of each output, width first, as the file states them: rank, then three extents."""
-        numbers = [int(number) for number in self.options[SHAPES].split(",")][1:]
-        rows = [numbers[start : start + 4] for start in range(0, len(numbers), 4)]
-        return [row[1:] for row in rows]
-
-
-def count(path: Path) -> Work | None:
-    """The work of a network; None if its file does not state every shape."""
-    work, elements, channels = Work(), {}, {}
-    lines = path.read_text().splitlines()[2:]
-    for number, line in enumerate(lines, start=1):
+def count(path: Path) -> dict[str, float]:
+    """The work of a network by class, in the units of `Cost`."""
+    shapes: dict[str, Shape] = {}
+    total = {**dict.fromkeys(Cost, 0.0), GROUP_CALLS: 0.0}
+    for line in path.read_text().splitlines()[2:]:
         layer = Layer.parse(line)
-        if SHAPES not in layer.options and number == len(lines):
-            break
-        if SHAPES not in layer.options:
-            return None
-        for name, shape in zip(layer.outputs, layer.output_shapes(), strict=True):
-            elements[name], channels[name] = math.prod(shape), shape[2]
-        if layer.kind not in FREE:
-            add(work, layer, elements, channels)
-    return work
+        inputs = [shapes[name] for name in layer.inputs]
+        outputs = output_shapes(layer, inputs, IMAGES.get(path.stem, 224))
+        shapes.update(zip(layer.outputs, outputs, strict=True))
+        if layer.kind in FREE:
+            continue
+        for cost, amount in work_of(_planned(layer, inputs, outputs)).items():
+            total[cost] += amount
+        if _groups(layer) not in (1, inputs[0][2]):
+            total[GROUP_CALLS] += _groups(layer)
+    return total
 
 
-def add(work: Work, layer: Layer, elements: dict[str, int], channels: dict[str, int]) -> None:
-    """Add a layer's work to its network's."""
-    weights, macs = 0, 0
+def _groups(layer: Layer) -> int:
+    return layer.option(7, 1) if "DepthWise" in layer.kind else 1
+
+
+def _planned(layer: Layer, inputs: list[Shape], outputs: list[Shape]) -> PlannedLayer:
+    """The layer as edgec would describe its kernel."""
+    weights = macs = depth = 0
     if layer.kind in CONVOLUTIONS:
-        weights = int(layer.options["6"])
-        width, height, _ = layer.output_shapes()[0]
-        macs = weights * width * height
-        if is_winograd(layer) and channels[layer.inputs[0]] >= SMALLEST_WINOGRAD_CHANNELS:
-            work.winograd_macs += macs
+        weights = layer.option(6)
+        macs = weights * outputs[0][0] * outputs[0][1]
+        depth = inputs[0][2] // _groups(layer)
     if layer.kind == "InnerProduct":
-        weights = macs = int(layer.options["2"])
-    touched = sum(elements[name] for name in (*layer.inputs, *layer.outputs))
-    work.macs += macs
-    work.bytes += FP32_BYTES * (weights + touched)
-    work.kernels += 1
+        weights = macs = layer.option(2)
+        depth = math.prod(inputs[0])
+    integer = layer.option(8) != 0
+    element = 1 if integer else FP32_BYTES
+    moved = sum(math.prod(shape) for shape in (*inputs, *outputs))
+    return PlannedLayer(
+        name=layer.kind,
+        op=layer.kind,
+        nodes=(layer.kind,),
+        macs=macs,
+        bytes=element * (weights + moved),
+        kind=_kind(layer, inputs, outputs),
+        weight_bytes=element * weights,
+        depth=depth,
+        elements=math.prod(outputs[0]),
+        precision="int8" if integer else "float32",
+    )
 
 
-def is_winograd(layer: Layer) -> bool:
-    """Whether it is a dense 3x3 convolution of stride 1."""
-    options = layer.options
-    ones = all(options.get(key, "1") == "1" for key in ("2", "3", "12", "13"))
-    return layer.kind == "Convolution" and options.get("1") == "3" and options.get("11", "3") == "3" and ones
+def _kind(layer: Layer, inputs: list[Shape], outputs: list[Shape]) -> KernelKind:
+    if layer.kind in MOVEMENT:
+        return KernelKind.MOVEMENT
+    if layer.kind in TRANSCENDENTAL:
+        return KernelKind.TRANSCENDENTAL
+    if layer.kind == "InnerProduct" or (layer.kind in CONVOLUTIONS and outputs[0][:2] == (1, 1)):
+        return KernelKind.VECTOR
+    if layer.kind not in CONVOLUTIONS:
+        return KernelKind.OTHER
+    groups = _groups(layer)
+    if groups > 1 and groups == inputs[0][2]:
+        return KernelKind.DEPTHWISE
+    if layer.pair(1, 1) == (1, 1):
+        return KernelKind.POINTWISE
+    narrow = min(inputs[0][2], outputs[0][2]) // groups < LEAST_CHANNELS_OF_WINOGRAD
+    plain = layer.pair(1, 1) == (3, 3) and layer.pair(3, 1) == (1, 1) and not narrow
+    return KernelKind.DENSE_3X3 if plain else KernelKind.DENSE
 
 
 def main() -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["network", "macs", "winograd_macs", "bytes", "kernels"])
-    for path in sorted(Path(sys.argv[1]).glob("*.param")):
-        work = count(path)
-        if work is None:
-            print(f"{path.name}: shapes are missing, left out", file=sys.stderr)
-        else:
-            writer.writerow([path.stem, work.macs, work.winograd_macs, work.bytes, work.kernels])
+    writer.writerow(["network", *Cost, GROUP_CALLS])
+    for name in sys.argv[2:]:
+        work = count(Path(sys.argv[1]) / f"{name}.param")
+        writer.writerow([name, *(f"{amount:.6g}" for amount in work.values())])
 
 
 if __name__ == "__main__":

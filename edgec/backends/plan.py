@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -23,6 +24,30 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class KernelKind(StrEnum):
+    """What a kernel does, as far as its speed depends on it.
+
+    Attributes:
+        DENSE: a convolution over all channels (of its group) with more than one tap.
+        DENSE_3X3: one of 3x3 and stride 1 over 16 channels or more, which engines filter (Winograd).
+        POINTWISE: a convolution of one tap, or a product of matrices.
+        DEPTHWISE: a convolution of each channel by itself.
+        VECTOR: a product by one vector: each weight is read for one use.
+        MOVEMENT: nothing is computed; data is copied, cut, joined or permuted.
+        TRANSCENDENTAL: exponentials, logarithms and the like for each element.
+        OTHER: anything else.
+    """
+
+    DENSE = "dense"
+    DENSE_3X3 = "dense-3x3"
+    POINTWISE = "pointwise"
+    DEPTHWISE = "depthwise"
+    VECTOR = "vector"
+    MOVEMENT = "movement"
+    TRANSCENDENTAL = "transcendental"
+    OTHER = "other"
+
+
 class PlannedLayer(_Record):
     """One kernel call of the artefact, in order of execution.
 
@@ -34,6 +59,10 @@ class PlannedLayer(_Record):
         bytes: bytes of weights and activations that the kernel reads and writes once each.
         calls: how often the kernel runs per inference (more than once inside a loop).
         precision: element type that the anchor reads, and so computes with.
+        kind: what the kernel does.
+        weight_bytes: the share of `bytes` that is constants.
+        depth: input channels that an output element sums over; 0 where nothing is summed.
+        elements: elements of the first result.
     """
 
     name: str
@@ -43,6 +72,10 @@ class PlannedLayer(_Record):
     bytes: int
     calls: int = 1
     precision: str = "float32"
+    kind: KernelKind = KernelKind.OTHER
+    weight_bytes: int = 0
+    depth: int = 0
+    elements: int = 0
 
 
 class Fallback(_Record):

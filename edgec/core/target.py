@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edgec.core.target_prediction import Prediction
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,24 +104,6 @@ class Power(_Section):
 
     idle_w: Quantity
     busy_w: Quantity
-
-
-class Prediction(_Section):
-    """Coefficients of the latency model, `edgec/measure/prediction.py`, for fp32.
-
-    Attributes:
-        compute_efficiency: share of `fma_per_cycle` that multiply-accumulates reach.
-        effective_bandwidth_gbps: gigabytes (1e9 bytes) per second of what kernels read and write, caches included.
-        kernel_overhead_us: time of a kernel call beyond its work.
-        band_low: lower end of the band as a multiple of the prediction.
-        band_high: upper end of the band as a multiple of the prediction.
-    """
-
-    compute_efficiency: Quantity
-    effective_bandwidth_gbps: Quantity
-    kernel_overhead_us: Quantity
-    band_low: Quantity
-    band_high: Quantity
 
 
 class Emulator(_Section):

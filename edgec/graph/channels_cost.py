@@ -48,10 +48,11 @@ class KernelRate:
         if fitted is None:
             basis = f"peak and bandwidth of the datasheet of {target.name}"
             return cls(lanes, peak, target.memory.bandwidth_gbps.value * 1e9, basis)
-        bandwidth = fitted.effective_bandwidth_gbps.value * 1e9
+        rates = fitted.rates[0]
+        bandwidth = 1e12 / rates.traffic_us_per_mb.value
         basis = f"the latency model of {target.name}"
-        call_seconds = fitted.kernel_overhead_us.value * 1e-6
-        return cls(lanes, peak * fitted.compute_efficiency.value, bandwidth, basis, call_seconds)
+        call_seconds = rates.kernel_us.value * 1e-6
+        return cls(lanes, 1e12 / rates.pointwise_us_per_mmac.value, bandwidth, basis, call_seconds)
 
     def kernel_seconds(self, macs: float, outputs: int, moved: float) -> float:
         """Time of one kernel.

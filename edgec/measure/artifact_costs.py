@@ -142,7 +142,6 @@ def _predicted(
 ) -> ArtifactCosts:
     counts = count_inference(folder, plan.interface, sample, target.core)
     prediction = predict(plan.layers, target, threads=threads)
-    unpredicted = Unavailable(unavailable="energy is predicted for the whole inference only")
     return ArtifactCosts(
         metrics={
             **sizes,
@@ -151,7 +150,7 @@ def _predicted(
             **_count_metrics(counts),
         },
         layer_latency_ms=prediction.layers_ms,
-        layer_energy_mj=tuple(unpredicted for _ in plan.layers),
+        layer_energy_mj=prediction.layers_mj,
         overhead_ms=0.0,
         between_layers="",
         layer_counts=_layer_counts(plan, counts),

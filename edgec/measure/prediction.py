@@ -1,25 +1,33 @@
 """Latency and energy of an artefact on a device that is not here, predicted from the device's datasheet.
 
-A kernel takes t = MACs / (threads x clock x MACs a cycle x efficiency) + bytes / bandwidth + overhead. Efficiency,
-bandwidth and overhead are fitted to latencies that were published for the device (`benchmarks/fit_latency.py`); the
-terms add up instead of overlapping as in a roofline, which fits in-order and small out-of-order cores better. The band
-is what the fit missed networks by that it had not seen, and a factor for the difference between engines.
+A kernel takes the sum over its classes of work (`prediction_work.py`) of amount times rate. The rates are fitted to
+latencies that were published for the device, or follow from its datasheet as those of other devices do
+(`benchmarks/fit_latency.py`).
+
+The band is an interval of 90 %. Its width follows from how well the rates are known that the network leans on, from
+what the fit missed networks by that it had not seen, and from the difference between engines: the published latencies
+are another engine's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgec.core.metric import Metric, Mode, Unavailable, Value
+from edgec.measure.prediction_energy import layer_energies
+from edgec.measure.prediction_rates import DeviceRates, rates_of
+from edgec.measure.prediction_work import Cost, work_of
 
 if TYPE_CHECKING:
     from edgec.backends.plan import PlannedLayer
-    from edgec.core.target import Prediction, Target
+    from edgec.core.target import Target
 
-_INTEGER_OPERATORS = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
-_BEST_GAIN_OF_INTEGERS = 4.0
+_ENGINES_DIFFER_BY = math.log(1.5)
+"""Half the width, as a logarithm, that another engine adds: two good ones differ by half as much again on a network."""
+_MICROSECONDS_PER_MILLISECOND = 1e3
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,13 @@ class PredictedCost:
         latency_ms: of one inference.
         energy_mj: of one inference, the whole board.
         layers_ms: latency of each planned layer in order; they add up to `latency_ms`.
+        layers_mj: energy of each planned layer in order; they add up to `energy_mj`.
     """
 
     latency_ms: Metric
     energy_mj: Metric
     layers_ms: tuple[Metric, ...]
+    layers_mj: tuple[Metric, ...]
 
 
 def predict(layers: Sequence[PlannedLayer], target: Target, *, threads: int) -> PredictedCost:
@@ -45,53 +55,59 @@ def predict(layers: Sequence[PlannedLayer], target: Target, *, threads: int) -> 
         target: the device.
         threads: threads that the kernels are split over; no more than the device's cores count.
     """
-    if target.prediction is None:
-        reason = Unavailable(
-            unavailable=f"no latencies are published for {target.name} that a prediction could be fitted to"
+    device = rates_of(target, threads)
+    works = [work_of(layer) for layer in layers]
+    milliseconds = [_milliseconds(work, device) for work in works]
+    total = math.fsum(milliseconds)
+    factor = math.exp(math.hypot(device.interval * deviation(works, device), _ENGINES_DIFFER_BY))
+    source = _source(target, device, threads)
+
+    def value(predicted: float) -> Value:
+        return Value(
+            value=predicted, low=predicted / factor, high=predicted * factor, mode=Mode.PREDICTED, source=source
         )
-        return PredictedCost(reason, reason, tuple(reason for _ in layers))
-    predicted = tuple(_layer(layer, target, target.prediction, threads) for layer in layers)
-    latency = Value(
-        value=sum(layer.value for layer in predicted),
-        low=sum(layer.low for layer in predicted),
-        high=sum(layer.high for layer in predicted),
-        mode=Mode.PREDICTED,
-        source=_source(target, threads),
-    )
-    return PredictedCost(latency, _energy(latency, target), predicted)
+
+    latency = value(total)
+    energies = layer_energies(layers, milliseconds, factor, target, threads=threads)
+    energy = _sum(energies)
+    return PredictedCost(latency, energy, tuple(value(each) for each in milliseconds), energies)
 
 
-def _layer(layer: PlannedLayer, target: Target, fitted: Prediction, threads: int) -> Value:
-    core = target.core
-    used = min(threads, int(core.cores.value))
-    macs_per_ms = used * core.clock_mhz.value * 1e3 * core.fma_per_cycle.value * fitted.compute_efficiency.value
-    bytes_per_ms = fitted.effective_bandwidth_gbps.value * 1e6
-    overhead_ms = layer.calls * fitted.kernel_overhead_us.value / 1e3
-    milliseconds = layer.macs / macs_per_ms + layer.bytes / bytes_per_ms + overhead_ms
-    gain = _BEST_GAIN_OF_INTEGERS if layer.op in _INTEGER_OPERATORS else 1.0
-    return Value(
-        value=milliseconds,
-        low=milliseconds * fitted.band_low.value / gain,
-        high=milliseconds * fitted.band_high.value,
-        mode=Mode.PREDICTED,
-        source=_source(target, threads),
-    )
+def deviation(works: Sequence[Mapping[Cost, float]], device: DeviceRates) -> float:
+    """Standard deviation of the logarithm of a network's latency, other engines aside.
+
+    The rates' errors count by the square of their share of the time, as if they were independent; the factor
+    `interval` of the fit makes good for that.
+    """
+    times = dict.fromkeys(Cost, 0.0)
+    for work in works:
+        for cost, amount in work.items():
+            times[cost] += amount * device.rates[cost].value
+    total = math.fsum(times.values()) or 1.0
+    variance = math.fsum((times[cost] / total * device.rates[cost].error) ** 2 for cost in Cost)
+    return math.hypot(math.sqrt(variance), device.residual)
 
 
-def _source(target: Target, threads: int) -> str:
+def _milliseconds(work: Mapping[Cost, float], device: DeviceRates) -> float:
+    microseconds = math.fsum(amount * device.rates[cost].value for cost, amount in work.items())
+    return microseconds / _MICROSECONDS_PER_MILLISECOND
+
+
+def _source(target: Target, device: DeviceRates, threads: int) -> str:
     used = "1 thread" if threads == 1 else f"{threads} threads"
-    return f"latency model fitted to published latencies, targets/{target.name}.toml, {used}"
+    error = f"unseen networks missed by {device.unseen_error:.0%} in the mean"
+    return f"latency model of targets/{target.name}.toml, {used}: {device.source}; {error}"
 
 
-def _energy(latency: Value, target: Target) -> Metric:
-    """Latency times the board's power: between idle and busy where fewer cores work than were busy."""
-    power = target.power
-    if power is None:
-        return Unavailable(unavailable=f"the datasheet of {target.name} states no power")
+def _sum(energies: Sequence[Metric]) -> Metric:
+    values = [energy for energy in energies if isinstance(energy, Value)]
+    missing = [energy for energy in energies if isinstance(energy, Unavailable)]
+    if missing or not values:
+        return missing[0] if missing else Unavailable(unavailable="the artefact has no kernels")
     return Value(
-        value=latency.value * power.busy_w.value,
-        low=latency.low * power.idle_w.value,
-        high=latency.high * power.busy_w.value,
+        value=math.fsum(each.value for each in values),
+        low=math.fsum(each.low for each in values),
+        high=math.fsum(each.high for each in values),
         mode=Mode.PREDICTED,
-        source=f"latency x {power.busy_w.value:g} W of the busy board, low end {power.idle_w.value:g} W idle",
+        source=values[0].source,
     )

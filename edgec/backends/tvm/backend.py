@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -18,6 +19,7 @@ from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat,
 from edgec.backends.tvm.implementation import NO_CHOICES
 from edgec.backends.tvm.integer.recognition import form_integer_nodes
 from edgec.backends.tvm.kernel_graph import KernelGraph, Value
+from edgec.backends.tvm.kernel_kind import depth_of, kind_of
 from edgec.backends.tvm.machine_code import KernelSource, ObjectCode, compile_kernels
 from edgec.backends.tvm.memory import MemoryPlan, plan_memory
 from edgec.backends.tvm.model_lowering import lower_graph, unsupported_nodes
@@ -157,6 +159,10 @@ def _layer(group: KernelGroup, calls: int) -> PlannedLayer:
         bytes=calls * sum(value.size_bytes for value in (*group.inputs, *group.outputs)),
         calls=calls,
         precision=group.anchor.inputs[0].dtype if group.anchor.inputs else group.anchor.outputs[0].dtype,
+        kind=kind_of(group.anchor),
+        weight_bytes=calls * sum(value.size_bytes for value in group.inputs if value.data is not None),
+        depth=depth_of(group.anchor),
+        elements=calls * math.prod(group.anchor.outputs[0].shape),
     )
 
 
