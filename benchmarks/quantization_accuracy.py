@@ -157,7 +157,7 @@ def page() -> str:
         "",
         "Percent of the 10,000 test images of Fashion-MNIST that are classified right: mean and range over the seeds",
         "of the training of the float network. The loss is in points against the float network of the same seed, mean",
-        "and worst. Written by `benchmarks/quantization_accuracy.py`; the networks by `examples/fashion_mnist/train.py`.",
+        "and worst. Written by `benchmarks/quantization_accuracy.py`, the networks by `examples/fashion_mnist`.",
         "",
     ]
     for network in NETWORKS:

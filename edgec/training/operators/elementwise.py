@@ -137,11 +137,13 @@ def _along_axis(function: Callable[..., Tensor], writer: GraphWriter, node: ir.N
     axis, rank = node.attributes.get_int("axis", 1), writer.rank(node)
     if axis % rank == rank - 1:
         return writer.call(function, writer.input(node), -1)
-    return writer.call(_over_flattened, writer.input(node), function, axis % rank)
+    # FX writes its arguments as text, so they cannot be functions.
+    return writer.call(_over_flattened, writer.input(node), node.op_type == "LogSoftmax", axis % rank)
 
 
-def _over_flattened(x: Tensor, function: Callable[..., Tensor], axis: int) -> Tensor:
-    return function(x.flatten(axis), -1).reshape(x.shape)
+def _over_flattened(x: Tensor, logarithm: bool, axis: int) -> Tensor:
+    flat = x.flatten(axis)
+    return (torch.log_softmax(flat, -1) if logarithm else torch.softmax(flat, -1)).reshape(x.shape)
 
 
 @operator("Clip")

@@ -44,9 +44,11 @@ def _transposed_convolution(writer: GraphWriter, node: ir.Node) -> fx.Node:
     window = window_of(node, weight.shape[2:])
     axes, groups = len(window.kernel), node.attributes.get_int("group", 1)
     extra = node.attributes.get_ints("output_padding", [0] * axes)
-    cut = [after - before for before, after in zip(window.before, window.after, strict=True)]
+    padding = tuple(min(pair) for pair in zip(window.before, window.after, strict=True))
+    sides = zip(reversed(window.before), reversed(window.after), reversed(padding), strict=True)
+    cut = [common - side for before, after, common in sides for side in (before, after)]
     module = _TRANSPOSED[axes - 1](
-        *(weight.shape[0], weight.shape[1] * groups, window.kernel, window.strides, window.before, tuple(extra)),
+        *(weight.shape[0], weight.shape[1] * groups, window.kernel, window.strides, padding, tuple(extra)),
         groups=groups,
         bias=bias is not None,
         dilation=window.dilations,
@@ -54,7 +56,7 @@ def _transposed_convolution(writer: GraphWriter, node: ir.Node) -> fx.Node:
     made = _filled(writer, node, module, weight, bias, writer.input(node))
     if not any(cut):
         return made
-    return writer.call(functional.pad, made, [-amount for axis in reversed(cut) for amount in (0, axis)])
+    return writer.call(functional.pad, made, cut)
 
 
 @operator("Gemm")
