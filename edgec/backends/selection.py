@@ -20,9 +20,15 @@ def backend_for(target: Target) -> Backend:
         from edgec.backends.tvm.backend import TvmBackend
 
         return TvmBackend()
-    if target.backend == "tvm":
+    if target.backend == "rtl" and all(importlib.util.find_spec(package) for package in ("da4ml", "pyosys")):
+        from edgec.backends.rtl.backend import RtlBackend
+
+        return RtlBackend()
+    if target.backend == "rtl":
+        what, hint = "the tools for FPGAs and ASICs are not installed", "pip install 'edgec[fpga]'"
+    elif target.backend == "tvm":
         what, hint = "the compiler for CPUs is not installed", "pip install 'edgec[tvm]'"
     else:
         what = f"this version of edgec has no backend {target.backend}"
-        hint = "choose a target whose backend is tvm; see `edgec targets list`"
+        hint = "choose a target whose backend is tvm or rtl; see `edgec targets list`"
     raise EdgecError(TOOL_MISSING, what, where=f"target {target.name}", hint=hint)

@@ -39,10 +39,7 @@ def main(arguments: list[str]) -> int:
         case "yosys":
             return _run_yosys(Path(rest[0]))
         case "tables":
-            from edgec.backends.rtl.netlist import read_netlist
-            from edgec.backends.rtl.simulator_tables import netlist_tables
-
-            Path(rest[1]).write_text(netlist_tables(read_netlist(Path(rest[0]), {})), encoding="ascii")
+            _write_simulator(*(Path(path) for path in rest))
             return 0
         case "gowin-pack":
             from apycula import gowin_pack
@@ -52,6 +49,18 @@ def main(arguments: list[str]) -> int:
             return 0
         case _:
             return int(getattr(package, _FUNCTIONS[tool])(rest) or 0)
+
+
+def _write_simulator(netlist: Path, layout: Path, program: Path, made: Path, *liberty: Path) -> None:
+    """One C file of the tables and the program: a compiler's cache then sees every byte that matters."""
+    from edgec.backends.rtl.liberty import read_liberty
+    from edgec.backends.rtl.netlist import read_netlist
+    from edgec.backends.rtl.simulator_tables import netlist_tables
+
+    functions = read_liberty(liberty[0].read_text(encoding="utf-8")).functions if liberty else {}
+    tables = netlist_tables(read_netlist(netlist, functions))
+    tables = tables.replace('#include "layout.h"', layout.read_text(encoding="ascii"))
+    made.write_text(program.read_text(encoding="ascii").replace('#include "netlist.h"', tables), encoding="ascii")
 
 
 def _run_yosys(script: Path) -> int:

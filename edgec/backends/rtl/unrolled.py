@@ -56,6 +56,7 @@ class _Text:
         modules: products by what they compute.
         buses: value of each operation.
         ready: clock cycle in which each value is there.
+        adders: estimated adder bits so far.
     """
 
     name: str
@@ -64,6 +65,7 @@ class _Text:
     modules: dict[tuple[bytes, ...], ProductModule] = field(default_factory=dict)
     buses: list[Packing] = field(default_factory=list)
     ready: list[int] = field(default_factory=list)
+    adders: float = 0.0
 
 
 def unroll(graph: IntegerGraph, name: str, delay: int) -> Design:
@@ -84,12 +86,13 @@ def unroll(graph: IntegerGraph, name: str, delay: int) -> Design:
     outputs = tuple(text.buses[border.value] for border in graph.outputs)
     latency = max(text.ready[border.value] for border in graph.outputs)
     at_end = [_delayed(text, border.value, latency) for border in graph.outputs]
-    verilog = {f"{name}.v": _top_module(text, inputs, at_end)}
-    for module in text.modules.values():
-        verilog |= {f"{stage}.v": source for stage, source in module.sources.items()}
-    verilog |= {f"{support}.v": source for support, source in supporting_modules().items()}
-    adders = sum(module.adders for module in text.modules.values())
-    return Design(name, verilog, inputs, outputs, latency, adders)
+    products = [source for module in text.modules.values() for source in module.sources.values()]
+    verilog = {
+        f"{name}.v": _top_module(text, inputs, at_end),
+        f"{name}_products.v": "\n".join(products),
+        f"{name}_adders.v": "\n".join(supporting_modules().values()),
+    }
+    return Design(name, verilog, inputs, outputs, latency, text.adders)
 
 
 def _top_module(text: _Text, inputs: tuple[Packing, ...], outputs: list[Packing]) -> str:
@@ -147,6 +150,7 @@ def _write_products(text: _Text, operation: Affine, source: Packing, bus: Packin
                 f"assign {bus.slice(at)} = {literal(int(bus.interval.low[at]), bus.widths[at])};" for at in place
             ]
             continue
+        text.adders += module.adders
         width = sum(port.width for port in module.outputs)
         operands = ", ".join(source.slice(element) for element in reversed(read.tolist()))
         text.lines.append(f"wire [{width - 1}:0] {instance}_now;")

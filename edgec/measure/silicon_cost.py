@@ -1,0 +1,1 @@
+def silicon_costs(*a): raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Tables of cells: areas, delays and energies, each with its source."""
