@@ -30,6 +30,7 @@ _ROOMS = {
     "EC07": "Data",
     "EC08": "Reports",
     "EC09": "Tools, and our own bugs",
+    "EC10": "Training",
 }
 
 _CLI_HEAD = """\

@@ -83,7 +83,7 @@ def _check(writer: GraphWriter, node: ir.Node) -> None:
         raise NoTorchFormError("it has peepholes, clipping, activations or a layout of its own")
     if node.op_type == "GRU" and not bool(attributes.get_int("linear_before_reset", 0)):
         raise NoTorchFormError("its reset gate works before the product (linear_before_reset=0)")
-    if node.op_type == "LSTM" and attributes.get_int("input_forget", 0):
+    if node.op_type == "LSTM" and attributes.get_int("input_forget", 0) == 1:
         raise NoTorchFormError("its input and forget gates are one")
     if not writer.has(node, 5) and writer.has(node, 6):
         raise NoTorchFormError("it is given a cell and no state")
