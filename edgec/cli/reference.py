@@ -31,6 +31,8 @@ _ROOMS = {
     "EC08": "Reports",
     "EC09": "Tools, and our own bugs",
     "EC10": "Training",
+    "EC11": "FPGAs and ASICs",
+    "EC12": "Split computing",
 }
 
 _CLI_HEAD = """\
