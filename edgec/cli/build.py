@@ -57,7 +57,7 @@ def build(
         list[str] | None,
         typer.Option(
             "--board",
-            metavar="ssh:HOST|COMMAND",
+            metavar="ssh://HOST|COMMAND",
             help="Where --tune measures; repeat it for boards that share the work. This machine, or the emulator.",
         ),
     ] = None,

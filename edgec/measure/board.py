@@ -113,12 +113,12 @@ class BoardSession:
         Raises:
             EdgecError: EC0656, EC0657, EC0901.
         """
-        made = self._ssh("umask 077 && mktemp -d /tmp/edgec-XXXXXX").decode(errors="replace").strip()
+        made = self.shell("umask 077 && mktemp -d /tmp/edgec-XXXXXX").decode(errors="replace").strip()
         if not _FOLDER.fullmatch(made):
             raise self._failed(f"mktemp printed {made[:100]!r}", "")
         self._folder = made
         try:
-            self._ssh(f"cat > {made}/runner && chmod 700 {made}/runner", runner.read_bytes())
+            self.shell(f"cat > {made}/runner && chmod 700 {made}/runner", runner.read_bytes())
         except BaseException:
             self.remove()
             raise
@@ -130,7 +130,7 @@ class BoardSession:
             EdgecError: EC0656, EC0657.
         """
         if self._folder:
-            self._ssh(f"rm -rf {self._folder}")
+            self.shell(f"rm -rf {self._folder}")
             self._folder = ""
 
     def run(
@@ -149,13 +149,13 @@ class BoardSession:
             scratch = Path(name)
             for sample in samples:
                 write_inputs(scratch / "inputs.bin", self._interface, sample)
-                self._ssh(f"cat > {self._folder}/inputs.bin", (scratch / "inputs.bin").read_bytes())
-                printed = self._ssh(f"cd {self._folder} && {program}", seconds=_RUN_SECONDS)
+                self.shell(f"cat > {self._folder}/inputs.bin", (scratch / "inputs.bin").read_bytes())
+                printed = self.shell(f"cd {self._folder} && {program}", seconds=_RUN_SECONDS)
                 nanoseconds += read_column(printed.decode(errors="replace"), "nanoseconds")
-                (scratch / "outputs.bin").write_bytes(self._ssh(f"cat {self._folder}/outputs.bin"))
+                (scratch / "outputs.bin").write_bytes(self.shell(f"cat {self._folder}/outputs.bin"))
                 outputs.append(read_outputs(scratch / "outputs.bin", self._interface))
                 if trace:
-                    (scratch / "trace.jsonl").write_bytes(self._ssh(f"cat {self._folder}/trace.jsonl"))
+                    (scratch / "trace.jsonl").write_bytes(self.shell(f"cat {self._folder}/trace.jsonl"))
                     steps.append(read_trace(scratch / "trace.jsonl"))
         return ArtifactRun(tuple(outputs), tuple(nanoseconds), tuple(steps))
 
@@ -166,11 +166,15 @@ class BoardSession:
             EdgecError: EC0656, EC0657.
         """
         loop = f'for file in {" ".join(patterns)}; do [ -r "$file" ] && echo "$file $(head -n 1 "$file")"; done; true'
-        lines = self._ssh(loop).decode(errors="replace").splitlines()
+        lines = self.shell(loop).decode(errors="replace").splitlines()
         return {path: text for path, _, text in (line.partition(" ") for line in lines)}
 
-    def _ssh(self, command: str, content: bytes = b"", *, seconds: float = _COMMAND_SECONDS) -> bytes:
-        """Run a command in the board's shell, with `content` as its standard input, and give back what it printed."""
+    def shell(self, command: str, content: bytes = b"", *, seconds: float = _COMMAND_SECONDS) -> bytes:
+        """Run a command in the board's shell, with `content` as its standard input, and give back what it printed.
+
+        Raises:
+            EdgecError: EC0656, EC0657, EC0901.
+        """
         if shutil.which("ssh") is None:
             raise EdgecError(TOOL_MISSING, "ssh is not on PATH", hint="apt install openssh-client")
         configuration = os.environ.get(CONFIGURATION)

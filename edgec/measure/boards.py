@@ -16,12 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgec.backends.tuning import Board, Samples
-from edgec.core.codes.backend import BOARD_FAILED, NOT_TUNABLE
+from edgec.core.codes.backend import NOT_TUNABLE
+from edgec.core.codes.board import BOARD_FAILED
 from edgec.core.codes.usage import BAD_USAGE
 from edgec.core.errors import EdgecError
 from edgec.core.host_machine import processor_name
+from edgec.core.interface import Interface
 from edgec.core.target import Target
 from edgec.measure.artifact_costs import NATIVE
+from edgec.measure.board import Board as Place
+from edgec.measure.board import BoardSession, parse_board
 from edgec.measure.counting_plugin import counting_plugin
 from edgec.measure.running import launch
 
@@ -32,7 +36,7 @@ _PROGRAM = "time_kernels"
 _CLOCK_CALL = 113
 _CLOCK_CALLS = {"qemu-arm": 403}
 """Numbers of Linux's `clock_gettime`, as `edgec/measure/emulated_counts.py` has them."""
-_SSH = "ssh:"
+_SSH = "ssh://"
 _ON_STANDARD_INPUT = 'p=$(mktemp) && cat >"$p" && chmod +x "$p" && "$p" {seconds} {samples}; s=$?; rm -f "$p"; exit $s'
 
 
@@ -61,19 +65,20 @@ class CommandBoard:
 class SshBoard:
     """A device with a shell that ssh reaches; the program goes there on standard input."""
 
-    destination: str
+    place: Place
     unit: str = "nanoseconds"
 
     @property
     def name(self) -> str:
         """See `Board`."""
-        return self.destination
+        return self.place.address
 
     def run(self, program: bytes, kernels: int) -> Samples:
         """See `Board`."""
         remote = _ON_STANDARD_INPUT.format(seconds=f"{_SECONDS_A_KERNEL * kernels:.3f}", samples=_MOST_SAMPLES)
-        command = ["ssh", "-o", "BatchMode=yes", "--", self.destination, remote]
-        return _samples(self.name, _output(self.name, command, program), kernels)
+        session = BoardSession(self.place, Interface(symbol=_PROGRAM, inputs=(), outputs=()))
+        printed = session.shell(remote, program, seconds=_TIMEOUT_SECONDS)
+        return _samples(self.name, printed.decode(errors="replace"), kernels)
 
 
 @dataclass(frozen=True)
@@ -112,11 +117,11 @@ def boards_for(target: Target, texts: Sequence[str]) -> tuple[Board, ...]:
 
     Args:
         target: the device.
-        texts: `ssh:USER@HOST`, or a command that a program's path is added to; empty for this machine if it is the
-            target, else for the target's emulator.
+        texts: `ssh://USER@HOST:PORT`, or a command that a program's path is added to; empty for this machine if it
+            is the target, else for the target's emulator.
 
     Raises:
-        EdgecError: EC0101 for a text that names no board; EC0405 where there is neither board nor emulator.
+        EdgecError: EC0101 or EC0655 for a text that names no board; EC0405 where there is neither board nor emulator.
     """
     if texts:
         return tuple(_board(text) for text in texts)
@@ -134,10 +139,7 @@ def boards_for(target: Target, texts: Sequence[str]) -> tuple[Board, ...]:
 
 def _board(text: str) -> Board:
     if text.startswith(_SSH):
-        destination = text[len(_SSH) :]
-        if not destination or destination.startswith("-") or not destination.isprintable() or " " in destination:
-            raise _bad_board(text)
-        return SshBoard(destination)
+        return SshBoard(parse_board(text))
     try:
         words = tuple(shlex.split(text))
     except ValueError as problem:
@@ -148,7 +150,9 @@ def _board(text: str) -> Board:
 
 
 def _bad_board(text: str) -> EdgecError:
-    return EdgecError(BAD_USAGE, "this names no board", where=f"--board {text}", hint="ssh:USER@HOST, or a command")
+    return EdgecError(
+        BAD_USAGE, "this names no board", where=f"--board {text}", hint="ssh://USER@HOST:PORT, or a command"
+    )
 
 
 def _executable(folder: Path, program: bytes) -> Path:

@@ -41,11 +41,3 @@ NOT_TUNABLE = ErrorCode(
     " is none of these, or the backend of the target has nothing to choose by measurement.",
     "Name boards with --board, install the emulator that the target names, or build without --tune.",
 )
-BOARD_FAILED = ErrorCode(
-    "EC0406",
-    "a board failed",
-    ExitStatus.TOOL_MISSING,
-    "A program that times kernels was sent to a board and did not come back with times. The board cannot be reached,"
-    " is of another kind than the target, or ran out of memory.",
-    "Run the command of --board by hand with any program of your own; it must run there and print here.",
-)

@@ -31,10 +31,13 @@ class _Candidate:
 
 
 def candidates(contraction: Contraction, core: CoreDescription) -> tuple[Implementation, ...]:
-    """Ways to compute a contraction in the order of their predicted times; those predicted far behind are left out."""
-    found = sorted((*_direct(contraction, core), *_filtered(contraction, core)), key=_rank)
-    worst = _WORST * found[0].cost if found else 0.0
-    return tuple(candidate.implementation for candidate in found[:_MOST] if candidate.cost <= worst)
+    """Ways to compute a contraction in the order of their predicted times.
+
+    Those predicted far behind others with the same algorithm are left out; which algorithm is best is for measurements.
+    """
+    kinds = (sorted(kind, key=_rank) for kind in (_direct(contraction, core), _filtered(contraction, core)))
+    near = [way for kind in kinds for way in kind if way.cost <= _WORST * kind[0].cost]
+    return tuple(candidate.implementation for candidate in sorted(near, key=_rank)[:_MOST])
 
 
 def is_possible(contraction: Contraction, implementation: Implementation, core: CoreDescription) -> bool:

@@ -78,7 +78,7 @@ def tune(model: ir.Model, target: Target, threads: int, request: TuningRequest, 
         progress: told of the measurements.
 
     Raises:
-        EdgecError: EC0404 for a damaged database, EC0406 for a board that fails.
+        EdgecError: EC0404 for a damaged database, EC065x for a board that fails.
     """
     context, described = context_of(target, threads)
     core = CoreDescription.of(target)
