@@ -133,7 +133,7 @@ def _shown(compared: Compared, end: float) -> str:
 
 
 def _change(compared: Compared, before: Figure) -> str:
-    now = compared.now.value if isinstance(compared.now, Value) else before.value
+    now = compared.entry.metrics.get(compared.metric, before).value
     if now == before.value:
         return f"{exact_text(compared.metric, now)}, as in the baseline"
     relative = f" ({(now - before.value) / before.value:+.2%})" if before.value else ""

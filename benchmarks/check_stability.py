@@ -1,0 +1,91 @@
+"""Does load on the machine raise a false alarm of `edgec check`?
+
+Builds a small network for this machine, takes a baseline of its latency, then keeps every core busy and judges the
+latency again, as often as asked for. Any broken budget is a false alarm, because nothing was changed. At last the
+baseline is made half as long, which is a real regression of 100 %, on the quiet machine: it must be caught.
+
+    python benchmarks/check_stability.py MODEL.onnx [--repeats 100] [--seconds 0.5] [--allowed 10%]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+from pathlib import Path
+
+from edgec.budgets.baseline import Entry, Figure
+from edgec.budgets.judging import Compared, Judgement, judge
+from edgec.build import BuildOptions, build
+from edgec.core.configuration import Limit
+from edgec.core.manifest import read_manifest
+from edgec.core.metric import Value
+from edgec.core.progress import Silent
+from edgec.core.tensor import Sample
+from edgec.graph.inputs import sample_inputs
+from edgec.graph.load import load_model
+from edgec.measure.host_timing import time_on_host
+from edgec.report.check_records import Outcome
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--allowed", default="10%")
+    given = parser.parse_args()
+    limit = Limit(max_increase=given.allowed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "artifact"
+        options = BuildOptions(given.model, "host", "exact", None, {}, 1, folder, 0, keep_steps=False)
+        build(options, Silent())
+        sample = sample_inputs(load_model(folder / "model.onnx").model, 1, 0)[0]
+        before = latency(folder, sample, given.seconds)
+        print(f"baseline {before.value:.4f} ms ({before.low:.4f} to {before.high:.4f})")
+        alarms = under_load(folder, sample, limit, before, given.repeats, given.seconds)
+        print(f"{alarms} false alarms in {given.repeats} repeats with {os.cpu_count()} cores busy")
+        half = before.model_copy(update={name: getattr(before, name) / 2 for name in ("value", "low", "high")})
+        print("twice the baseline:", judged(limit, latency(folder, sample, given.seconds), half).outcome.value)
+
+
+def under_load(folder: Path, sample: Sample, limit: Limit, before: Value, repeats: int, seconds: float) -> int:
+    """How often the budget is broken while every core is busy."""
+    busy = [multiprocessing.Process(target=spin, daemon=True) for _ in range(os.cpu_count() or 1)]
+    for process in busy:
+        process.start()
+    slowest, alarms = 0.0, 0
+    try:
+        for _ in range(repeats):
+            now = latency(folder, sample, seconds)
+            slowest = max(slowest, now.value)
+            alarms += judged(limit, now, before).outcome is Outcome.BROKEN
+    finally:
+        for process in busy:
+            process.terminate()
+    print(f"slowest median under load {slowest:.4f} ms, {slowest / before.value:.2f} times the baseline")
+    return alarms
+
+
+def latency(folder: Path, sample: Sample, seconds: float) -> Value:
+    """The latency as `edgec check` has it."""
+    return time_on_host(folder, read_manifest(folder).interface, sample, seconds=seconds).latency_ms
+
+
+def judged(limit: Limit, now: Value, before: Value) -> Judgement:
+    """The outcome of one measurement; `edgec check` takes up to three before a budget counts as broken."""
+    old, new = (
+        Entry(made_by={}, passes=(), metrics={"latency_ms": Figure.of(value)}, layers=()) for value in (before, now)
+    )
+    return judge(limit, Compared("latency_ms", now, new, old))
+
+
+def spin() -> None:
+    """Keep a core busy."""
+    while True:
+        sum(range(10_000))
+
+
+if __name__ == "__main__":
+    main()
