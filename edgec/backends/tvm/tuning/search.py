@@ -16,7 +16,6 @@ from edgec.backends.tvm.tuning.candidates import candidates
 from edgec.backends.tvm.tuning.comparison import Comparison
 
 _SHARE_FOR_CONFIRMING = 0.2
-_LEAST_GAIN = 0.99
 
 Pair = tuple[Contraction, Implementation]
 """A way to compute a contraction."""
@@ -115,7 +114,7 @@ def _next(sites: Iterable[Site], width: int) -> list[Site]:
 def _note(site: Site, way: Implementation, result: Comparison | None) -> None:
     site.tried += 1
     site.in_vain += 1
-    if result is not None and result.is_gain and result.ratio < site.ratio * _LEAST_GAIN:
+    if result is not None and result.is_gain and result.ratio < site.ratio:
         site.best, site.ratio, site.in_vain = way, result.ratio, 0
 
 
