@@ -159,17 +159,17 @@ class Asic(_Section):
         cells: table of cells in `hw/cells/`, or path of a Liberty file.
         clock_mhz: inferences a second, in millions: one starts each cycle.
         adders_per_cycle: adders that a signal may pass between two registers.
-        weights: `hard-wired` into the adders, or in `registers` that are loaded at power-up.
-        triplicated: whether every register is threefold with a vote, against single-event upsets.
         placement_density: share of the core's area that cells cover.
+        wire_ff_per_pin: capacitance of the wire to each input pin.
+        clock_ff_per_register: capacitance of a register's clock pin and its share of the clock tree.
     """
 
     cells: str
     clock_mhz: Quantity
     adders_per_cycle: Quantity
-    weights: Literal["hard-wired", "registers"] = "hard-wired"
-    triplicated: bool = False
     placement_density: Quantity
+    wire_ff_per_pin: Quantity
+    clock_ff_per_register: Quantity
 
 
 class Target(_Section):

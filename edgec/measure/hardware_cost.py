@@ -1,4 +1,4 @@
-"""What hardware made for one network costs: cells and clock as the tools report them, cycles and energy as simulated."""
+"""What hardware made for one network costs: cells and clock as reported, cycles and energy as simulated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgec.backends.plan import BuildPlan
 from edgec.backends.rtl.hardware_description import FILE_NAME, MAPPED, PLACED, HardwareDescription
 from edgec.core.metric import Metric, Mode, Unavailable, Value, exact
 from edgec.core.progress import Progress
-from edgec.core.target import Fpga, Target
+from edgec.core.target import Asic, Fpga, Target
 from edgec.core.tensor import Sample
 from edgec.measure.artifact_costs import ArtifactCosts
 from edgec.measure.cell_energy import FpgaEnergies, fpga_energies
@@ -48,7 +48,7 @@ def measure_hardware(
     if target.fpga is not None:
         metrics, notes = _fpga_metrics(folder, plan, target.fpga, description, activity, len(repeated))
     else:
-        metrics, notes = silicon_costs(folder, target, description, activity, len(repeated))
+        metrics, notes = silicon_costs(folder, _asic(target), description, activity, len(repeated))
     unknown = Unavailable(unavailable="the layers work at the same time")
     return ArtifactCosts(
         metrics=metrics,
@@ -123,3 +123,9 @@ def _mapped(folder: Path) -> dict[str, int]:
 
 def _or_reason(value: float | None, source: str, reason: str) -> Metric:
     return Unavailable(unavailable=reason) if value is None else exact(value, Mode.SIMULATED, source)
+
+
+def _asic(target: Target) -> Asic:
+    if target.asic is None:
+        raise TypeError(f"target {target.name} has neither [fpga] nor [asic]")
+    return target.asic

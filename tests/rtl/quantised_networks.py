@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -45,7 +47,9 @@ class Network:
         top = 2 ** (bits - 1) - 1
         integers = self.random.integers(-top, top + 1, shape).astype(np.int8)
         zero = self.constant(np.array(0, np.int8))
-        return self.node("DequantizeLinear", [self.constant(integers), self.constant(np.array(self.scale(exponent))), zero])
+        return self.node(
+            "DequantizeLinear", [self.constant(integers), self.constant(np.array(self.scale(exponent))), zero]
+        )
 
     def bias(self, channels: int) -> str:
         return self.constant((self.random.integers(-64, 64, channels) / 256).astype(np.float32))
@@ -58,15 +62,18 @@ class Network:
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, output_shape)],
             self.initializers,
         )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("qonnx.custom_op.general", 1)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
         return onnx.shape_inference.infer_shapes(model)
 
 
-def mlp(dims: tuple[int, ...] = (4, 6, 3), *, bits: int = 6, seed: int = 0, power_of_two: bool = True) -> onnx.ModelProto:
+def mlp(
+    dims: tuple[int, ...] = (4, 6, 3), *, bits: int = 6, seed: int = 0, power_of_two: bool = True
+) -> onnx.ModelProto:
     """Dense layers with ReLU between them; the last has no quantiser."""
     net = Network(seed, power_of_two=power_of_two)
     value = net.quantised("x", -4)
-    for number, (inner, outer) in enumerate(zip(dims, dims[1:], strict=False)):
+    for number, (inner, outer) in enumerate(pairwise(dims)):
         value = net.node("Gemm", [value, net.weights((outer, inner), bits), net.bias(outer)], transB=1)
         if number < len(dims) - 2:
             value = net.quantised(net.node("Relu", [value]), -4, np.uint8)
@@ -77,9 +84,7 @@ def encoder(*, bits: int = 6, seed: int = 0) -> onnx.ModelProto:
     """The shape of the ECON-T encoder: 8 x 8, a 3 x 3 convolution of stride 2 with 8 filters, 16 dense outputs."""
     net = Network(seed)
     value = net.quantised("x", -6)
-    value = net.node(
-        "Conv", [value, net.weights((8, 1, 3, 3), bits), net.bias(8)], strides=[2, 2], pads=[1, 1, 1, 1]
-    )
+    value = net.node("Conv", [value, net.weights((8, 1, 3, 3), bits), net.bias(8)], strides=[2, 2], pads=[1, 1, 1, 1])
     value = net.quantised(net.node("Relu", [value]), -5, np.uint8)
     value = net.node("Flatten", [value])
     value = net.node("Gemm", [value, net.weights((16, 128), bits), net.bias(16)], transB=1)

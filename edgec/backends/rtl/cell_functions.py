@@ -69,7 +69,7 @@ class _Expression:
     """Recursive descent over a boolean expression with known values."""
 
     def __init__(self, text: str, values: dict[str, int]) -> None:
-        self._tokens = re.findall(r"[A-Za-z_]\w*|[01]|[!'()*&^+|]", text)
+        self._tokens: list[str] = re.findall(r"[A-Za-z_]\w*|[01]|[!'()*&^+|]", text)
         self._values = values
         self._at = 0
 
@@ -106,14 +106,14 @@ class _Expression:
         return result
 
     def _inverse(self) -> int:
-        token = self._next()
-        if token == "!":
+        symbol = self._next()
+        if symbol == "!":
             return 1 - self._inverse()
-        if token == "(":
+        if symbol == "(":
             result = self._or()
             self._next()
         else:
-            result = int(token) if token in "01" else self._values[token]
+            result = int(symbol) if symbol in "01" else self._values[symbol]
         while self._peek() == "'":
             self._next()
             result = 1 - result

@@ -44,13 +44,17 @@ def simulation(sources: Sequence[str], top: str) -> Flow:
         *("dfflegalize -cell $_DFF_P_ 01", "abc -lut 4", "opt_clean", f"write_json {BUILD}/simulated.json"),
     ]
     yosys = Command("yosys", (f"{BUILD}/simulate.ys",), f"{BUILD}/simulated.json", "synthesise for the simulation")
-    return Flow({f"{BUILD}/simulate.ys": _lines(script)}, (yosys, *simulator_commands(())), ("yosys", "tables", "zig"))
+    return Flow(
+        {f"{BUILD}/simulate.ys": _lines(script)},
+        (yosys, *simulator_commands(f"{BUILD}/simulated.json", ())),
+        ("yosys", "tables", "zig"),
+    )
 
 
-def simulator_commands(liberty: tuple[str, ...]) -> tuple[Command, ...]:
-    """From the netlist `build/simulated.json` to a program; cells of a library need its Liberty file."""
+def simulator_commands(netlist: str, liberty: tuple[str, ...]) -> tuple[Command, ...]:
+    """From a netlist to a program that simulates it; cells of a library need its Liberty file."""
     made = "simulation/simulate.c"
-    tables = (f"{BUILD}/simulated.json", "simulation/layout.h", f"{BUILD}/simulate.c", made, *liberty)
+    tables = (netlist, "simulation/layout.h", f"{BUILD}/simulate.c", made, *liberty)
     compile_ = ("cc", *_COMPILE, made, "-lm", "-o", SIMULATOR)
     return (
         Command("tables", tables, made, "write the simulator's tables"),

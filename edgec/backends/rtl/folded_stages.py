@@ -10,8 +10,8 @@ from edgec.backends.rtl.integer_graph import (
     Affine,
     Clamped,
     Input,
-    Integers,
     IntegerGraph,
+    Integers,
     Largest,
     Operation,
     Rearranged,
@@ -58,7 +58,10 @@ class _Stages:
 def form_stages(graph: IntegerGraph) -> tuple[Stage, ...]:
     """Engines of a network, in order; permutations become part of what the next engine reads."""
     found = _Stages()
-    readers = [[at for at, o in enumerate(graph.operations) if position in o.sources] for position in range(len(graph.operations))]
+    readers = [
+        [at for at, o in enumerate(graph.operations) if position in o.sources]
+        for position in range(len(graph.operations))
+    ]
     done: set[int] = set()
     for position, operation in enumerate(graph.operations):
         if position in done:

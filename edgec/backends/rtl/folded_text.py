@@ -9,8 +9,8 @@ from edgec.backends.rtl.folded_stages import Stage
 from edgec.backends.rtl.integer_graph import (
     Affine,
     Clamped,
-    Integers,
     IntegerGraph,
+    Integers,
     Interval,
     Largest,
     Operation,
@@ -149,7 +149,7 @@ class FoldedText:
                 f"reg [{address_bits}:0] place{this};",
                 f"always @(posedge clk) place{this} <= index{number}[{address_bits}:0];",
             ]
-            zero = ["wire zero%s = 1'b0;" % this]
+            zero = [f"wire zero{this} = 1'b0;"]
         else:
             marked = np.where(flat < 0, 1 << address_bits, flat)
             lookup = self._table(f"place{this}", f"index{number}", marked.tolist(), address_bits + 1)
@@ -161,7 +161,8 @@ class FoldedText:
             *zero,
             f"edgec_buffer #(.WIDTH({bits}), .WORDS({words}), .ADDRESS_BITS({address_bits})) buffer{this} (",
             f"    .clk(clk), .reset(reset), .valid({self._offered(source)}), .ready(ready{this}), .data(data{source}),",
-            f"    .full(full{this}), .free(free{number}), .address(place{this}[{address_bits - 1}:0]), .word(word{this}));",
+            f"    .full(full{this}), .free(free{number}), .word(word{this}),",
+            f"    .address(place{this}[{address_bits - 1}:0]));",
             f"wire signed [{bits}:0] term{this} = zero{this} ? {bits + 1}'d0 : {{{sign}, word{this}}};",
         ]
 
@@ -182,7 +183,9 @@ class FoldedText:
         biases = operation.bias.reshape(-1, lanes)
         self._lines += [
             *declared,
-            *self._table(f"weights_read{number}", f"weight_index{number}", _words(weights, weight_bits), lanes * weight_bits),
+            *self._table(
+                f"weights_read{number}", f"weight_index{number}", _words(weights, weight_bits), lanes * weight_bits
+            ),
             f"reg [{lanes * weight_bits - 1}:0] weights{number};",
             f"always @(posedge clk) weights{number} <= weights_read{number};",
             *self._table(f"biases{number}", f"bias_index{number}", _words(biases, raw_bits), lanes * raw_bits),
@@ -231,7 +234,9 @@ def _kind(operation: Operation) -> tuple[int, tuple[int, int]]:
         case Largest() | Requantised() | Clamped():
             return _LARGEST, (1, 1)
         case _:
-            raise EdgecError(DOES_NOT_FIT, f"{operation.op} has no engine", where=operation.node, hint=DOES_NOT_FIT.remedy)
+            raise EdgecError(
+                DOES_NOT_FIT, f"{operation.op} has no engine", where=operation.node, hint=DOES_NOT_FIT.remedy
+            )
 
 
 def _folding(stage: Stage) -> tuple[int, int, int, int]:

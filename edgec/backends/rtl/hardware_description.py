@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 FILE_NAME = "hardware.json"
 PLACED = "reports/place-and-route.json"
 MAPPED = "reports/cells.json"
-NETLIST = "reports/netlist.json"
+NETLIST = "netlist/mapped.json"
+LIBERTY = "netlist/cells.lib"
 SIMULATOR = "simulation/simulate"
 
 

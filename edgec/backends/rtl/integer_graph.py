@@ -106,7 +106,7 @@ class Input(Operation):
 class Affine(Operation):
     """Matrix products: dense layers, convolutions of any grouping, and sums over windows.
 
-    For group g, position p and output channel m: `y[g, p, m] = bias[g, m] + sum_k weights[g, k, m] * x[reads[g, p, k]]`.
+    For group g, position p and channel m: `y[g, p, m] = bias[g, m] + sum_k weights[g, k, m] * x[reads[g, p, k]]`.
 
     Attributes:
         weights: int64 [G, K, M].
@@ -141,7 +141,7 @@ class Affine(Operation):
     @property
     def macs(self) -> int:
         """Products with elements that are not padding."""
-        return int((self.reads >= 0).sum()) * self.weights.shape[2]
+        return int((self.reads >= 0).sum() * self.weights.shape[2])
 
     def _placed(self, sums: Integers) -> Integers:
         result = np.empty((len(sums), self.size), np.int64)
@@ -161,7 +161,7 @@ class Largest(Operation):
 
     def evaluate(self, inputs: Sequence[Integers]) -> Integers:
         """Largest element of each window."""
-        return inputs[0][:, self.reads].max(axis=2)
+        return np.asarray(inputs[0][:, self.reads].max(axis=2), np.int64)
 
     def interval(self, inputs: Sequence[Interval]) -> Interval:
         """Monotone in each element."""

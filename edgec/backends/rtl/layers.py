@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from edgec.backends.rtl.integer_graph import Affine, Integers, Largest, Rearranged, Sum
 from edgec.backends.rtl.quantisers import attribute_int, is_power_of_two, wire_of
 from edgec.backends.rtl.wires import Constant, GraphBuilder, Known, Scale, UnsupportedError, Wire
+
+_Element = TypeVar("_Element", bound=np.generic)
 
 FRACTION_BITS = 16
 """Most bits by which the grid of an accumulator is made finer, so that biases and sums of other scales lie on it."""
@@ -112,7 +115,7 @@ def movement(builder: GraphBuilder, node: ir.Node, known: list[Known]) -> Known:
     shape = tuple(int(extent) for extent in node.outputs[0].shape or () if isinstance(extent, int))
     permutation = node.attributes["perm"].as_ints() if "perm" in node.attributes else None
 
-    def moved(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    def moved(array: NDArray[_Element]) -> NDArray[_Element]:
         if node.op_type == "Transpose":
             return array.transpose(permutation)
         return array.reshape(shape)
@@ -209,7 +212,8 @@ def _windows(node: ir.Node, shape: Sequence[int], window: Sequence[int]) -> Inte
     starts = np.meshgrid(*(np.arange(extents[a]) * strides[a] for a in range(rank)), indexing="ij")
     offsets = np.meshgrid(*(np.arange(window[a]) * dilations[a] for a in range(rank)), indexing="ij")
     places = tuple(s.ravel()[:, None] + o.ravel() for s, o in zip(starts, offsets, strict=True))
-    return np.asarray(padded[(slice(None), *places)], np.int64)
+    flat = np.ravel_multi_index(places, padded.shape[1:])
+    return np.asarray(padded.reshape(shape[1], -1)[:, flat], np.int64)
 
 
 def _extents(node: ir.Node, shape: Sequence[int], window: Sequence[int]) -> tuple[int, ...]:

@@ -171,9 +171,11 @@ def _body(tokens: list[str], at: int, group: _Group) -> int:
             at = end + (end < len(tokens) and tokens[end] == ";")
         elif following == "(":
             close = tokens.index(")", at)
-            arguments = "".join(tokens[at + 2 : close]).replace('"', "") if name != "values" else " ".join(
-                tokens[at + 2 : close]
-            ).replace('"', " ")
+            arguments = (
+                "".join(tokens[at + 2 : close]).replace('"', "")
+                if name != "values"
+                else " ".join(tokens[at + 2 : close]).replace('"', " ")
+            )
             if close + 1 < len(tokens) and tokens[close + 1] == "{":
                 inner = _Group(name, arguments)
                 group.groups.append(inner)

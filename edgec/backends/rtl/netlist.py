@@ -79,7 +79,7 @@ class Netlist:
 
     def cells(self) -> Counter[str]:
         """How many there are of each cell."""
-        return Counter(cell.cell for cell in (*self.gates, *self.flip_flops))
+        return Counter(gate.cell for gate in self.gates) + Counter(register.cell for register in self.flip_flops)
 
     def fanouts(self) -> list[int]:
         """How many pins each net drives."""

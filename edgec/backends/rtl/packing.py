@@ -1,4 +1,4 @@
-"""How a vector of integers lies in one Verilog bus: element 0 in the lowest bits, each as narrow as its range allows."""
+"""How a vector of integers lies in one Verilog bus: element 0 lowest, each as narrow as its range allows."""
 
 from __future__ import annotations
 

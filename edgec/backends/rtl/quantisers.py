@@ -77,7 +77,7 @@ def dequantize_linear(builder: GraphBuilder, node: ir.Node, known: list[Known]) 
     scale, zero_point, low, high = _parameters(node, known)
     source = known[0]
     if isinstance(source, Constant):
-        spread = _along_axis(node, scale, source.real.ndim)
+        spread = _along_axis(node, scale, source.real.ndim).astype(np.float64)
         points = _along_axis(node, zero_point, source.real.ndim).astype(np.int64)
         integers = source.real.astype(np.int64) - points
         return Constant((integers * spread).astype(np.float32), integers, spread)

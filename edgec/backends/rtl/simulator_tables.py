@@ -63,7 +63,8 @@ def netlist_tables(netlist: Netlist) -> str:
 
     gates = [f"{{{g.table}ull, {reserve(g.inputs)}, {g.output}, {len(g.inputs)}}}" for g in netlist.gates]
     registers = [f"{{{f.data}, {f.output}, {f.initial}}}" for f in netlist.flip_flops]
-    memories, reads, writes, bits = [], [], [], []
+    memories, reads, writes = [], [], []
+    bits: list[int] = []
     held = 0
     for number, memory in enumerate(netlist.memories):
         bits += [0] * (-len(bits) % 8)
@@ -144,9 +145,7 @@ def _tensor(graph: IntegerGraph, border: Border, scales: str) -> str:
     low, high = (source.low, source.high) if isinstance(source, Input) else (0, 0)
     size = np.dtype(border.dtype).itemsize
     kind = _KINDS[border.dtype]
-    return (
-        f"{{'{kind}', {size}, {source.size}, {len(border.scale)}, {scales}, {low}, {high}, {border.zero_point}}}"
-    )
+    return f"{{'{kind}', {size}, {source.size}, {len(border.scale)}, {scales}, {low}, {high}, {border.zero_point}}}"
 
 
 def _elements(name: str, buses: tuple[Packing, ...]) -> str:

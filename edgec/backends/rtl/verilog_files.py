@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgec.backends.rtl.integer_graph import Input, Integers, IntegerGraph
+from edgec.backends.rtl.integer_graph import Input, IntegerGraph, Integers
 from edgec.backends.rtl.packing import Packing, pack
 from edgec.backends.rtl.unrolled import Design
 
@@ -17,7 +17,7 @@ def pins_module(design: Design, name: str) -> str:
     taken, given = (-(-bits // 8) * 8 for bits in (inner, outer))
     shifted = f"{{received[{taken - 9}:0], din}}" if taken > 8 else "din"
     sent = f"{{sending[{given - 9}:0], 8'b0}}" if given > 8 else "8'b0"
-    return f"""// Shifts bytes in, most significant first; `load` starts an inference and fetches the result of an earlier one.
+    return f"""// Shifts bytes in, most significant first; `load` starts an inference and fetches an earlier result.
 module {name} (
     input clk,
     input load,
