@@ -1,7 +1,7 @@
 """Fit the latency model of the datasheets to published latencies, and say how far it misses what it has not seen.
 
     python benchmarks/fit_latency.py              prints the errors
-    python benchmarks/fit_latency.py --write      writes the datasheets, the prior and benchmarks/results/latency-model.md
+    python benchmarks/fit_latency.py --write      writes the datasheets, the prior and results/latency-model.md
     python benchmarks/fit_latency.py --unseen LATENCIES.csv --networks NETWORKS.csv
                                                   errors on networks that are in neither file of this folder
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,8 @@ def unseen_networks(table: Table, others: Table) -> Errors:
     scale = noise_of(others.networks, gpu=False).scale
     known = observations(others)
     predicted, spread = Rates(rates.logarithms[rows], rates.covariances[rows]).predict(known.work)
-    return Errors.of(others, known, predicted, np.sqrt(spread**2 + scale**2))
+    errors = Errors.of(others, known, predicted, np.sqrt(spread**2 + scale**2))
+    return replace(errors, given_interval=unseen(table, gpu=False).interval())
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
 """Rates of many devices at once, from latencies of whole networks: maximum a posteriori with a prior over devices.
 
-The latency of a network on a set-up (device, threads, cluster) is the sum over the classes of work of amount times rate.
-Logarithms of the rates are normal over the devices, around a mean that is linear in the logarithms of the numbers of the
-datasheet; so a device with many measurements is fitted to them, one with few is drawn to devices like it, and one with
-none gets the mean. Residuals of the logarithm of latency follow Student's t, which bears outliers. Mean and covariance of
-the rates are estimated from the same latencies by expectation maximization.
+The latency of a network on a set-up (device, threads, cluster) is the sum over the classes of work of amount times
+rate. Logarithms of the rates are normal over the devices, around a mean that is linear in the logarithms of the numbers
+of the datasheet; so a device with many measurements is fitted to them, one with few is drawn to devices like it, and
+one with none gets the mean. Residuals of the logarithm of latency follow Student's t, which bears outliers. Mean and
+covariance of the rates are estimated from the same latencies by expectation maximization, stopped after a dozen sweeps,
+which drew unseen networks nearer than convergence did.
 Source: Gelman et al., Bayesian Data Analysis, 3rd edition, chapters 5 (hierarchical models) and 17.2 (Student's t).
 """
 
@@ -24,7 +25,12 @@ RIDGE = 2.0
 
 @dataclass(frozen=True)
 class Noise:
-    """What the sum of classes misses a latency by: scale of its logarithm by network, degrees of freedom of Student's t."""
+    """What the sum of classes misses a logarithm of latency by: Student's t.
+
+    Attributes:
+        scale: of each network.
+        freedom: degrees of freedom.
+    """
 
     scale: Matrix
     freedom: float
@@ -94,7 +100,7 @@ def estimate(observed: Observations, expected: Matrix, start: Matrix, noise: Noi
 
     Args:
         observed: latencies.
-        expected: how each logarithm of a rate should depend on the datasheet, numbers by classes; the first row is free.
+        expected: how each logarithm of a rate should depend on the datasheet, numbers by classes; row 0 is free.
         start: logarithms of rates to start from, one for each class.
         noise: of a latency.
     """

@@ -23,6 +23,7 @@ class Errors:
         error: absolute error as a share of the published latency.
         misses: absolute error of the logarithm in expected standard deviations.
         spread: the expected standard deviation.
+        given_interval: the interval to judge by, in standard deviations; None to set it by the latencies here.
     """
 
     table: Table
@@ -30,6 +31,7 @@ class Errors:
     error: Matrix
     misses: Matrix
     spread: Matrix
+    given_interval: float | None = None
 
     @classmethod
     def of(cls, table: Table, observed: Observations, predicted: Matrix, spread: Matrix) -> Errors:
@@ -44,6 +46,8 @@ class Errors:
 
     def interval(self, without: NDArray[np.bool_] | None = None) -> float:
         """Standard deviations that hold 90 % of the latencies, those of some networks left out."""
+        if self.given_interval is not None:
+            return self.given_interval
         kept = self.seen > 0
         if without is not None:
             kept = kept & ~without
@@ -103,4 +107,5 @@ def _summary(name: str, errors: Errors, columns: NDArray[np.bool_]) -> str:
     within = " | ".join(f"{np.mean(values <= bar):.0%}" for bar in BARS)
     latencies = int(errors.seen[:, columns].sum())
     covered = np.nanmean(errors.covered(columns))
-    return f"| {name} | {len(values)} | {latencies} | {np.median(values):.1%} | {values.mean():.1%} | {within} | {covered:.1%} |"
+    middle = f"{np.median(values):.1%} | {values.mean():.1%}"
+    return f"| {name} | {len(values)} | {latencies} | {middle} | {within} | {covered:.1%} |"

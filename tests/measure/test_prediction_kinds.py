@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+import pytest
+
+from edgec.backends.plan import KernelKind, PlannedLayer
+from edgec.backends.tvm.backend import TvmBackend
+from edgec.core.progress import Silent
+from edgec.core.target_files import load_target
+from edgec.measure.prediction_work import Cost, work_of
+from tests.models.builder import GraphBuilder
+
+
+def _network() -> onnx.ModelProto:
+    """A dense 3x3, one with stride, a depthwise one, a 1x1, an average over space, a product by a vector, a softmax."""
+    g = GraphBuilder("kinds", 17)
+    x = g.input("x", [1, 16, 24, 24])
+    x = g.node("Conv", x, g.weight(32, 16, 3, 3, name="plain"), pads=[1, 1, 1, 1])
+    x = g.node("Conv", x, g.weight(32, 32, 3, 3, name="strided"), pads=[1, 1, 1, 1], strides=[2, 2])
+    x = g.node("Conv", x, g.weight(32, 1, 3, 3, name="depthwise"), pads=[1, 1, 1, 1], group=32)
+    x = g.node("Conv", x, g.weight(48, 32, 1, 1, name="pointwise"))
+    x = g.node("Flatten", g.node("GlobalAveragePool", x))
+    x = g.node("Gemm", x, g.weight(48, 10, name="classes"))
+    g.node("Softmax", x, output="y")
+    g.output("y", [1, 10])
+    return g.model()
+
+
+@pytest.fixture(scope="module")
+def layers() -> tuple[PlannedLayer, ...]:
+    model = ir.from_proto(onnx.shape_inference.infer_shapes(_network()))
+    return TvmBackend().plan(model, load_target("raspberry-pi-4"), name="net", threads=1, progress=Silent()).layers
+
+
+def test_kernels_of_a_network_are_told_apart(layers: tuple[PlannedLayer, ...]) -> None:
+    kinds = [layer.kind for layer in layers if layer.macs]
+    assert kinds == [
+        KernelKind.DENSE_3X3,
+        KernelKind.DENSE,
+        KernelKind.DEPTHWISE,
+        KernelKind.POINTWISE,
+        KernelKind.VECTOR,
+    ]
+    assert KernelKind.TRANSCENDENTAL in [layer.kind for layer in layers]
+
+
+def test_the_work_of_the_kernels_is_that_of_the_network(layers: tuple[PlannedLayer, ...]) -> None:
+    dense, strided, depthwise, pointwise, classes = (work_of(layer) for layer in layers if layer.macs)
+    assert dense[Cost.DENSE_3X3] == pytest.approx(32 * 16 * 9 * 24 * 24 / 1e6)
+    assert strided[Cost.DENSE] == pytest.approx(32 * 32 * 9 * 12 * 12 / 1e6)
+    assert depthwise[Cost.DEPTHWISE] == pytest.approx(32 * 9 * 12 * 12 / 1e6)
+    assert pointwise[Cost.POINTWISE] == pytest.approx(48 * 32 * 12 * 12 / 1e6)
+    assert classes[Cost.STREAMED] == pytest.approx((48 * 10) * 4 / 1e6, rel=0.7)
+    assert Cost.SHALLOW in dense
+    assert Cost.SHALLOW not in strided
+
+
+def test_integer_contractions_are_a_class_of_their_own() -> None:
+    layer = PlannedLayer(
+        name="c", op="QLinearConv", nodes=("c",), macs=10**6, bytes=10**4, kind=KernelKind.DENSE_3X3, precision="int8"
+    )
+    assert work_of(layer)[Cost.INTEGER_3X3] == 1.0
+    assert Cost.DENSE_3X3 not in work_of(layer)
