@@ -147,6 +147,7 @@ def _differences(first: Layer, second: Layer) -> tuple[str, ...]:
         ("bytes", first.bytes, second.bytes),
         (latency, _numbers(first.latency_ms), _numbers(second.latency_ms)),
         ("energy", _numbers(first.energy_mj), _numbers(second.energy_mj)),
+        ("counts", first.counts, second.counts),
     )
     return tuple(name for name, old, new in names if old != new)
 
@@ -167,6 +168,7 @@ def _changed(first: Layer, second: Layer) -> LayerChange:
         bytes=second.bytes - first.bytes,
         latency_ms=new.value - old.value if isinstance(old, Value) and isinstance(new, Value) else None,
         bands_overlap=overlap(old, new) if isinstance(old, Value) and isinstance(new, Value) else None,
+        instructions=second.counts.instructions - first.counts.instructions if first.counts and second.counts else None,
     )
 
 
@@ -180,6 +182,7 @@ def _alone(layer: Layer, presence: Presence, sign: int) -> LayerChange:
         bytes=sign * layer.bytes,
         latency_ms=sign * layer.latency_ms.value if isinstance(layer.latency_ms, Value) else None,
         bands_overlap=None,
+        instructions=sign * layer.counts.instructions if layer.counts else None,
     )
 
 

@@ -32,6 +32,7 @@ def explain(diff: ReportDiff, before: Report, after: Report) -> tuple[str, ...]:
         *_caveats(diff, before, after),
         *_latency(diff),
         *_macs(diff),
+        *_instructions(diff),
         *_sizes(diff, before, after),
         *_pass_effects(diff),
     )
@@ -72,6 +73,13 @@ def _macs(diff: ReportDiff) -> Iterator[str]:
     if total:
         parts = [_Part(layer.name, layer.macs) for layer in diff.layers if layer.macs]
         yield from _largest_parts("MACs", total, parts, formatting.count)
+
+
+def _instructions(diff: ReportDiff) -> Iterator[str]:
+    total = _absolute(diff, "instructions")
+    if total:
+        parts = [_Part(layer.name, layer.instructions) for layer in diff.layers if layer.instructions]
+        yield from _largest_parts(STYLES["instructions"].label, total, parts, formatting.count)
 
 
 def _sizes(diff: ReportDiff, before: Report, after: Report) -> Iterator[str]:

@@ -64,6 +64,7 @@ class LayerChange(_Record):
         bytes: change of bytes moved.
         latency_ms: change of latency, a layer that is absent counting as zero; None where it was not had.
         bands_overlap: whether the change of latency may be error; None unless both were had.
+        instructions: change of the instructions, a layer that is absent counting as zero; None where not counted.
     """
 
     name: str
@@ -74,6 +75,7 @@ class LayerChange(_Record):
     bytes: int
     latency_ms: float | None
     bands_overlap: bool | None
+    instructions: int | None = None
 
 
 class PassChange(_Record):

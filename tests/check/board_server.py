@@ -78,8 +78,8 @@ def board_server(folder: Path, emulator: str) -> Iterator[BoardServer]:
         address = f"ssh://{getpass.getuser()}@127.0.0.1:{port}"
         yield BoardServer(address, folder / "client", folder / "strict")
     finally:
-        process.terminate()
-        process.wait()
+        process.kill()
+        process.wait(timeout=10)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
