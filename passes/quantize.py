@@ -39,7 +39,7 @@ class Speed(StrEnum):
 class QuantizeOptions(PassOptions):
     """Options of `quantize`."""
 
-    calibration: Method = Field(default=Method.MSE, description="how the range of an activation is chosen")
+    calibration: Method = Field(default=Method.MIN_MAX, description="how the range of an activation is chosen")
     percentile: float = Field(default=99.99, gt=50, le=100, description="share in percent that `percentile` covers")
     weight_bits: int = Field(default=8, ge=1, le=8, description="bits of the weights")
     activation_bits: int = Field(default=8, ge=2, le=8, description="bits of the activations")

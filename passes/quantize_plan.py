@@ -31,7 +31,9 @@ class Signedness(StrEnum):
         """What the kernels of a target take without a shift: signed for sdot, unsigned for all others."""
         if self is not Signedness.TARGET:
             return self
-        return Signedness.SIGNED if target is not None and target.core.dot_product == "sdot" else Signedness.UNSIGNED
+        if target is None or target.backend != "tvm":
+            return Signedness.UNSIGNED
+        return Signedness.SIGNED if target.core.dot_product == "sdot" else Signedness.UNSIGNED
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class Planner:
             name: weights_quantizer(
                 layer,
                 schemes[name].bits,
+                float(self.scheme.quantizer([self._observed[str(layer.read.name)]]).scale),
                 per_channel=schemes[name].per_channel,
                 power_of_two=schemes[name].power_of_two,
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edgec.graph.quantization import QuantizedWeights, Quantizer
@@ -10,8 +12,29 @@ from edgec.passes.quantize_layers import Layer
 _SHRINKAGE = np.linspace(1.0, 0.3, 36)
 
 
-def weights_quantizer(layer: Layer, bits: int, *, per_channel: bool, power_of_two: bool) -> Quantizer:
-    """Symmetric, from the largest weight (8 bits and more), or else with the least squared error of the weights."""
+_LARGEST_BIAS = 2.0**29
+"""In steps: leaves room for the zero point of the input in 32 bits."""
+
+
+def weights_quantizer(
+    layer: Layer, bits: int, input_scale: float, *, per_channel: bool, power_of_two: bool
+) -> Quantizer:
+    """Symmetric, from the largest weight (8 bits and more), or else with the least squared error of the weights.
+
+    Channels whose weights are tiny against their bias get a larger scale, so that the bias, in steps of the scale times
+    that of the input, fits 32 bits.
+    """
+    chosen = _fitted(layer, bits, per_channel=per_channel, power_of_two=power_of_two)
+    if layer.bias is None:
+        return chosen
+    largest = np.abs(layer.bias) if per_channel else np.abs(layer.bias).max()
+    least = np.asarray(largest, np.float64) / (_LARGEST_BIAS * input_scale)
+    if power_of_two:
+        least = np.exp2(np.ceil(np.log2(np.maximum(least, 2.0**-100))))
+    return replace(chosen, scale=np.maximum(chosen.scale, least).astype(np.float32))
+
+
+def _fitted(layer: Layer, bits: int, *, per_channel: bool, power_of_two: bool) -> Quantizer:
     axes = tuple(axis for axis in range(layer.weights.ndim) if not per_channel or axis != layer.axis)
     axis = layer.axis if per_channel else None
     largest = np.abs(layer.weights).max(axis=axes)
