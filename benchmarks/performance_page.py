@@ -61,7 +61,7 @@ def ratios(results: dict[str, Any]) -> str:
         if "ms" not in ours:
             lines.append(f"| {network} | left out |" + " |" * (len(peers) + 1))
             continue
-        shares = {engine: ours["ms"] / table[engine]["ms"] for engine in peers if "ms" in table[engine]}
+        shares = {engine: ours["ms"] / table[engine]["ms"] for engine in peers if "ms" in table.get(engine, {})}
         if shares:
             shares["best"] = max(shares.values())
         for engine, share in shares.items():
@@ -75,7 +75,9 @@ def ratios(results: dict[str, Any]) -> str:
 def memory(results: dict[str, Any]) -> str:
     """A Markdown table: what our artefact takes by its report, and what each engine's process grew by."""
     networks = results["networks"]
-    peers = [engine for engine in TITLES if any("resident_bytes" in table[engine] for table in networks.values())]
+    peers = [
+        engine for engine in TITLES if any("resident_bytes" in table.get(engine, {}) for table in networks.values())
+    ]
     titles = " | ".join(TITLES[engine] for engine in peers)
     lines = [
         f"| network | weights | arena | code | ours, sum | ours, resident | {titles} |",
@@ -88,7 +90,7 @@ def memory(results: dict[str, Any]) -> str:
         parts = (plan["weights"], plan["activations"] + plan["scratch"], plan["code"])
         ours = [*parts, sum(parts), table["edgec"]["resident_bytes"]]
         cells = [f"{size / _MIB:.1f}" for size in ours]
-        cells += [_mib(table[engine]) for engine in peers]
+        cells += [_mib(table.get(engine, {})) for engine in peers]
         lines.append(f"| {network} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
