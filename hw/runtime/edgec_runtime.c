@@ -108,12 +108,17 @@ static int run_alone(edgec_task function, void *context)
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* Threads spin before they sleep or yield: the next kernel usually follows within microseconds, and to wake a thread
- * takes tens of them. */
+/* Threads spin before they sleep: the next kernel usually follows within microseconds, and to wake a thread takes tens
+ * of them. Now and then they yield, as the thread that they wait for may be waiting for their core. */
 #define SPINS 100000
+#define SPINS_BETWEEN_YIELDS 1000
 
-static inline void relax(void)
+static inline void relax(int spin)
 {
+    if (spin % SPINS_BETWEEN_YIELDS == SPINS_BETWEEN_YIELDS - 1) {
+        sched_yield();
+        return;
+    }
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__) || defined(__arm__)
@@ -165,7 +170,7 @@ static unsigned await_round(unsigned seen)
         if (round != seen) {
             return round;
         }
-        relax();
+        relax(spin);
     }
     pthread_mutex_lock(&pool.mutex);
     atomic_fetch_add(&pool.sleepers, 1);
@@ -228,13 +233,8 @@ static int launch(edgec_task function, void *context, int tasks)
         pthread_mutex_unlock(&pool.mutex);
     }
     run_tasks(0, round);
-    for (int spins = SPINS; atomic_load(&pool.unfinished) != 0;) {
-        if (spins > 0) {
-            --spins;
-            relax();
-        } else {
-            sched_yield(); /* there are more threads than free cores */
-        }
+    for (int spin = 0; atomic_load(&pool.unfinished) != 0; spin = (spin + 1) % SPINS_BETWEEN_YIELDS) {
+        relax(spin);
     }
     const int status = atomic_load(&pool.failed) ? -1 : 0;
     pthread_mutex_unlock(&pool.in_use);

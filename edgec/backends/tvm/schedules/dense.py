@@ -138,7 +138,9 @@ def _place_input_stage(kernel: KernelSchedule, stage: Block, shared: Loop | None
 
 
 def _finish_tile(kernel: KernelSchedule, anchor: Block, loops: _TiledLoops) -> None:
-    reduction = _load_rows_by_vector(kernel, anchor, loops)
+    reduction = loops.reduction
+    if not loops.step:
+        reduction = [*reduction[:-1], load_rows_by_vector(kernel, anchor, reduction[-1])]
     for loop in (loops.row, loops.vector):
         kernel.unroll(loop)
     if not loops.step:
@@ -153,18 +155,18 @@ def _finish_tile(kernel: KernelSchedule, anchor: Block, loops: _TiledLoops) -> N
     kernel.unroll(row)
 
 
-def _load_rows_by_vector(kernel: KernelSchedule, anchor: Block, loops: _TiledLoops) -> list[Loop]:
-    """Copy a vector of each row's input into registers for that many steps of the reduction; gives the reduction loops.
+def load_rows_by_vector(kernel: KernelSchedule, anchor: Block, reduction: Loop) -> Loop:
+    """Copy a vector of each row's input into registers for that many steps of a reduction; gives its outer loop.
 
     LLVM keeps the copy in registers, since every index into it is constant once the loops are unrolled.
     """
-    lanes, last = kernel.written_lanes(anchor), loops.reduction[-1]
+    lanes = kernel.written_lanes(anchor)
     reads = kernel.schedule.get(anchor).reads
     data = len(reads) - 2
-    fits = kernel.core.multiplies_by_lane and kernel.extent(last) % lanes == 0
-    if not fits or loops.step or data < 0 or str(reads[data].source.dtype) not in _MULTIPLIED_BY_LANE:
-        return loops.reduction
-    outer, step = kernel.schedule.split(last, [None, lanes])
+    fits = kernel.core.multiplies_by_lane and kernel.extent(reduction) % lanes == 0
+    if not fits or data < 0 or str(reads[data].source.dtype) not in _MULTIPLIED_BY_LANE:
+        return reduction
+    outer, step = kernel.schedule.split(reduction, [None, lanes])
     copy = kernel.schedule.cache_read(anchor, data, "local")
     kernel.schedule.compute_at(copy, outer)
     *rows, lane = kernel.loops(copy, outer)[0]
@@ -172,4 +174,4 @@ def _load_rows_by_vector(kernel: KernelSchedule, anchor: Block, loops: _TiledLoo
         kernel.unroll(loop)
     if kernel.extent(lane) == lanes:
         kernel.vectorise(lane)
-    return [*loops.reduction[:-1], outer]
+    return outer

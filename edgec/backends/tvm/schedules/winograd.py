@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from edgec.backends.tvm.schedules.dense import load_rows_by_vector
 from edgec.backends.tvm.schedules.injective import schedule_injective
 from edgec.backends.tvm.schedules.kernel_schedule import Block, KernelSchedule, Loop
 from edgec.backends.tvm.schedules.producers_and_epilogues import divide, join_consumers, vectorise_epilogue
@@ -97,6 +98,7 @@ def _place_products(kernel: KernelSchedule, anchor: Block, block: Loop, layout: 
     )
     if ragged:
         kernel.partition(row_outer)
+    reduction = load_rows_by_vector(kernel, anchor, reduction)
     for loop in (row, vector):
         kernel.unroll(loop)
     kernel.vectorise(lane)
