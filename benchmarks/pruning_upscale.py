@@ -47,7 +47,7 @@ _KEPT_STATS = (
     "bytes copied in the order of UPSCALE",
     "bytes copied in the best order",
     "bytes copied where ranges are read in place",
-    "share of the weights wanted that ranges hold",
+    "share of what matters that ranges hold",
 )
 
 

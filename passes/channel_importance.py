@@ -27,6 +27,8 @@ class Criterion(StrEnum):
     TAYLOR: how much the loss would change without it, to first order, squared: its weights times their gradients,
     summed and squared, over batches of the training data (Molchanov et al., Importance Estimation for Neural Network
     Pruning, 2019, equation 8).
+    RECONSTRUCTION: how much the layers that read it lose although the other channels make up for it, on samples; see
+    `channel_reconstruction.reader_errors`.
     RANDOM: a random number, for comparison.
     """
 
@@ -35,6 +37,7 @@ class Criterion(StrEnum):
     LAMP = "lamp"
     GEOMETRIC_MEDIAN = "geometric-median"
     TAYLOR = "taylor"
+    RECONSTRUCTION = "reconstruction"
     RANDOM = "random"
 
 
@@ -67,6 +70,20 @@ def class_importance(
         np.add.at(total, members, scores)
         np.add.at(filters, members, 1.0)
     importance = total / np.maximum(filters, 1.0)
+    importance[list(channels.reasons)] = np.inf
+    return importance
+
+
+def importance_to_readers(channels: ChannelMap, errors: Mapping[ir.Node, np.ndarray]) -> np.ndarray:
+    """The importance of every class by `RECONSTRUCTION`, as `class_importance`.
+
+    Args:
+        channels: of the model.
+        errors: for each layer what it loses without a class, (classes,), negative where it cannot read it.
+    """
+    importance = np.zeros(channels.classes.count)
+    for scores in errors.values():
+        importance += np.maximum(scores, 0.0)
     importance[list(channels.reasons)] = np.inf
     return importance
 

@@ -12,8 +12,9 @@ from edgec.core.tensor import Sample
 from edgec.graph.channels import ChannelMap
 from edgec.graph.channels_cost import KernelRate, PrunedCost
 from edgec.passes.channel_copies import copied_bytes, picked_inputs
+from edgec.passes.channel_importance import Criterion
 from edgec.passes.channel_options import Pick, PruneChannelsOptions
-from edgec.passes.channel_reconstruction import make_up_for_removed
+from edgec.passes.channel_reconstruction import make_up_for_removed, reader_errors
 from edgec.passes.channel_reorder import read_ranges, reorder
 from edgec.passes.channel_subsets import SubsetChooser, Subsets
 from edgec.passes.channel_surgery import remove_channels
@@ -37,30 +38,41 @@ def prune_for_each_reader(
         rate: of the target.
         samples: to make up for what is removed; may be empty.
     """
-    round_to = options.round_to or rate.lanes
+    round_to, inputs = options.round_to or rate.lanes, list(samples)
     cost = PrunedCost(model, channels, rate)
-    chooser = SubsetChooser(channels, least=options.keep_at_least, round_to=round_to)
+    by_error = options.criterion is Criterion.RECONSTRUCTION
+    scores = reader_errors(model, channels, inputs) if by_error else {}
+    chooser = SubsetChooser(channels, least=options.keep_at_least, round_to=round_to, scores=scores)
     subsets = _chosen(channels, chooser, options, cost)
     gathered = _copied(channels, subsets, ranges=True)
-    stats: Stats = {}
+    ordered: Stats = {}
     if options.pick is not Pick.GATHER:
-        reordering = reorder(model, channels, subsets)
-        subsets = reordering.subsets
-        stats["bytes copied in the order of UPSCALE"] = reordering.by_paths
-        stats["bytes copied in the best order"] = reordering.by_families
-    if options.pick is Pick.VIEW:
-        chooser = SubsetChooser(channels, least=options.keep_at_least, round_to=round_to)
-        subsets, held = read_ranges(channels, chooser, subsets)
-        stats["share of the weights wanted that ranges hold"] = round(held, 4)
-    stats = _summary(channels, subsets, cost) | {"bytes copied by gathers": gathered} | stats
+        subsets, ordered = _in_order(model, channels, chooser, subsets, ranges=options.pick is Pick.VIEW)
+    stats = _summary(channels, subsets, cost) | {"bytes copied by gathers": gathered} | ordered
     stats["bytes copied where ranges are read in place"] = _copied(channels, subsets, ranges=False)
     stats["bytes copied where ranges are copied"] = _copied(channels, subsets, ranges=True)
     if options.reconstruct:
-        stats["layers reconstructed"] = make_up_for_removed(model, channels, subsets.kept, samples, subsets.read)
+        stats["layers reconstructed"] = make_up_for_removed(model, channels, subsets.kept, inputs, subsets.read)
     stats["inputs picked"] = remove_channels(model, channels, subsets.kept, subsets.read)
     skipped = tuple(Skip(group.name, group.reason) for group in channels.groups if group.staying)
     assumptions = (f"time is predicted from {rate.basis}; layers read a multiple of {round_to} channels",)
     return PassResult(model, True, stats, skipped, assumptions)
+
+
+def _in_order(
+    model: ir.Model, channels: ChannelMap, chooser: SubsetChooser, subsets: Subsets, *, ranges: bool
+) -> tuple[Subsets, Stats]:
+    """Reorder channels, and let layers read ranges if that is wanted."""
+    reordering = reorder(model, channels, subsets)
+    stats: Stats = {
+        "bytes copied in the order of UPSCALE": reordering.by_paths,
+        "bytes copied in the best order": reordering.by_families,
+    }
+    if not ranges:
+        return reordering.subsets, stats
+    read, held = read_ranges(channels, chooser.moved(reordering.place_of), reordering.subsets)
+    stats["share of what matters that ranges hold"] = round(held, 4)
+    return read, stats
 
 
 def _chosen(channels: ChannelMap, chooser: SubsetChooser, options: PruneChannelsOptions, cost: PrunedCost) -> Subsets:

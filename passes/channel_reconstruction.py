@@ -9,6 +9,8 @@ from itertools import islice
 import numpy as np
 import onnx_ir as ir
 
+from edgec.core.codes.passes import PASS_NEEDS_DATA
+from edgec.core.errors import EdgecError
 from edgec.core.tensor import Sample
 from edgec.graph.channels import ChannelMap
 from edgec.graph.channels_trace import ConstantAxis, Role
@@ -98,8 +100,55 @@ def make_up_for_removed(
     return len(readers) if moments else 0
 
 
+def reader_errors(model: ir.Model, channels: ChannelMap, samples: Iterable[Sample]) -> dict[ir.Node, np.ndarray]:
+    """For each layer without groups, what it loses if one class of channels goes and the others make up for it.
+
+    The squared error of its outputs, over their square: with weights w and second moments H of what the layer reads,
+    |w_c|^2 / inverse(H)_cc (Hassibi and Stork, Optimal Brain Surgeon, 1993; per layer as in Frantar et al., Optimal
+    Brain Compression, 2022). Features of one class add up as if they were independent.
+
+    Args:
+        model: with shapes; it is not changed.
+        channels: its channels.
+        samples: inputs of the model; the first 32 are used.
+
+    Returns:
+        For each layer (classes,), float64, negative for classes that it cannot read.
+
+    Raises:
+        EdgecError: EC0305 without samples, EC0208 where ONNX Runtime cannot run the model on the samples.
+    """
+    candidates = [axis for axis in channels.constant_axes if _is_dense(axis) and axis.channels.size <= _MOST_FEATURES]
+    readers = [axis for axis in candidates if _read(axis).producer() is not None]
+    moments = _moments(model, readers, samples)
+    if readers and not moments:
+        what = "the criterion `reconstruction` looks at what layers read, and there are no samples"
+        raise EdgecError(PASS_NEEDS_DATA, what, where="pass prune-channels", hint=PASS_NEEDS_DATA.remedy)
+    found: dict[ir.Node, np.ndarray] = {}
+    for axis in readers:
+        weights = constant(axis.node.inputs[axis.input])
+        if weights is None:
+            continue
+        rows = np.moveaxis(weights, axis.axis, 0).reshape(axis.channels.size, -1).astype(np.float64)
+        own = moments[str(_read(axis).name)]
+        second = own.products / own.count
+        second += _RIDGE * max(float(np.trace(second)) / len(second), 1e-12) * np.eye(len(second))
+        lost = np.square(rows).sum(axis=1) / np.diag(np.linalg.inv(second))
+        whole = float(((second @ rows) * rows).sum())
+        members = channels.classes.of(axis.channels)
+        scores = np.full(channels.classes.count, -1.0)
+        scores[members] = 0.0
+        np.add.at(scores, members, lost / max(whole, 1e-30))
+        found[axis.node] = scores
+    return found
+
+
+def _is_dense(axis: ConstantAxis) -> bool:
+    return axis.role is Role.CONSUMES and axis.node.attributes.get_int("group", 1) == 1
+
+
 def _is_adjusted(axis: ConstantAxis, stays: np.ndarray) -> bool:
-    if axis.role is not Role.CONSUMES or axis.node.attributes.get_int("group", 1) != 1:
+    if not _is_dense(axis):
         return False
     return bool(not stays.all() and stays.any() and stays.size <= _MOST_FEATURES)
 

@@ -22,11 +22,13 @@ class Reordering:
 
     Attributes:
         subsets: what is made and read, in terms of the new places.
+        place_of: the class whose place each class took, (classes,), int.
         by_paths: bytes of the subsets that are not contiguous, for each inference, in the order of UPSCALE.
         by_families: the same in the order for the family of subsets with the most bytes.
     """
 
     subsets: Subsets
+    place_of: np.ndarray
     by_paths: int
     by_families: int
 
@@ -60,16 +62,10 @@ def reorder(model: ir.Model, channels: ChannelMap, subsets: Subsets) -> Reorderi
         place_of[chosen + [int(c) for c in sequence if not subsets.kept[c]]] = sequence
     if not (place_of == np.arange(place_of.size)).all():
         _permute_constants(channels, place_of, Names(model))
-
-    def moved(mask: np.ndarray) -> np.ndarray:
-        result = np.empty_like(mask)
-        result[place_of] = mask
-        return result
-
-    placed = Subsets(moved(subsets.kept), {node: moved(mask) for node, mask in subsets.read.items()})
     # What belongs to several groups, or to one that cannot be ordered, is copied unless it is a range already.
     copied += copied_bytes(picks, ranges=True) - orderable
-    return Reordering(placed, int(copied[0]), int(copied[1]))
+    placed = subsets.moved(place_of)
+    return Reordering(placed, place_of, int(copied[0]), int(copied[1]))
 
 
 def read_ranges(channels: ChannelMap, chooser: SubsetChooser, subsets: Subsets) -> tuple[Subsets, float]:

@@ -30,6 +30,17 @@ class Subsets:
     kept: np.ndarray
     read: Mapping[ir.Node, np.ndarray]
 
+    def moved(self, place_of: np.ndarray) -> Subsets:
+        """The same once every class takes the place of another one, (classes,), int."""
+        return Subsets(moved(self.kept, place_of), {node: moved(mask, place_of) for node, mask in self.read.items()})
+
+
+def moved(by_class: np.ndarray, place_of: np.ndarray) -> np.ndarray:
+    """What is said of each class, (classes,), once every class takes the place of another one."""
+    result = np.empty_like(by_class)
+    result[place_of] = by_class
+    return result
+
 
 class SubsetChooser:
     """Chooses the subsets for a share of removed channels.
@@ -38,18 +49,34 @@ class SubsetChooser:
         channels: of the model.
         least: smallest share of its inputs that a layer reads.
         round_to: layers read a multiple of this many channels, or all.
+        scores: what each class matters to a layer, as the attribute; by its weights for layers that are missing.
 
     Attributes:
         scores: for the layers that choose, what each class matters to them, (classes,), float; negative if they cannot
             read it.
     """
 
-    def __init__(self, channels: ChannelMap, *, least: float, round_to: int) -> None:
+    def __init__(
+        self,
+        channels: ChannelMap,
+        *,
+        least: float,
+        round_to: int,
+        scores: Mapping[ir.Node, np.ndarray] | None = None,
+    ) -> None:
         self._channels = channels
         self._least = least
         self._round_to = round_to
         self._readers = [axis for axis in channels.constant_axes if _chooses(axis)]
-        self.scores = {axis.node: self._score(axis) for axis in self._readers}
+        given = scores or {}
+        self.scores = {
+            axis.node: given[axis.node] if axis.node in given else self._score(axis) for axis in self._readers
+        }
+
+    def moved(self, place_of: np.ndarray) -> SubsetChooser:
+        """The same once every class takes the place of another one, (classes,), int."""
+        scores = {node: moved(own, place_of) for node, own in self.scores.items()}
+        return SubsetChooser(self._channels, least=self._least, round_to=self._round_to, scores=scores)
 
     def choose(self, removed: float) -> Subsets:
         """Every layer drops the given share of its inputs, those with the smallest weights."""

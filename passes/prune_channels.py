@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -15,10 +16,10 @@ from edgec.graph.channels import trace_channels
 from edgec.graph.channels_cost import KernelRate, PrunedCost
 from edgec.passes.channel_allocation import Goal, allocate, levels_of
 from edgec.passes.channel_findings import PruningStage, group_stats, output_changes, refused
-from edgec.passes.channel_importance import Criterion, Gradients, class_importance
+from edgec.passes.channel_importance import Criterion, Gradients, class_importance, importance_to_readers
 from edgec.passes.channel_options import Mode, PruneChannelsOptions
 from edgec.passes.channel_readers import prune_for_each_reader
-from edgec.passes.channel_reconstruction import make_up_for_removed
+from edgec.passes.channel_reconstruction import make_up_for_removed, reader_errors
 from edgec.passes.channel_surgery import remove_channels
 from edgec.training.availability import require_training
 
@@ -57,11 +58,13 @@ class PruneChannels(Pass):
         """Prune in place.
 
         Raises:
-            EdgecError: EC0305 for the criterion `taylor` without data, EC0901 for it without the extra `qat`, EC10xx
-                where the model or the data cannot be trained with.
+            EdgecError: EC0305 for the criteria `taylor` and `reconstruction` without data. For `taylor` also EC0901
+                without the extra `qat`, and EC10xx where the model or the data cannot be trained with.
         """
         options = self.options if isinstance(self.options, PruneChannelsOptions) else PruneChannelsOptions()
         rate = KernelRate.of(context.target)
+        # Every step looks at the samples again, and they may be an iterator.
+        context = replace(context, calibration=list(context.calibration))
         if options.mode is Mode.UNCONSTRAINED:
             return prune_for_each_reader(model, trace_channels(model), options, rate, context.calibration)
         whole = model.clone() if options.measure_groups else None
@@ -99,10 +102,11 @@ def _stage(
 ) -> PruningStage:
     rate = KernelRate.of(context.target)
     channels = trace_channels(model)
-    gradients: Iterable[Gradients] = ()
-    if options.criterion is Criterion.TAYLOR:
-        gradients = _gradients(model, context)
-    importance = class_importance(channels, options.criterion, context.seed, gradients)
+    if options.criterion is Criterion.RECONSTRUCTION:
+        importance = importance_to_readers(channels, reader_errors(model, channels, context.calibration))
+    else:
+        gradients = _gradients(model, context) if options.criterion is Criterion.TAYLOR else ()
+        importance = class_importance(channels, options.criterion, context.seed, gradients)
     levels = levels_of(
         channels,
         importance,

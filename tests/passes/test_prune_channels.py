@@ -21,7 +21,7 @@ from edgec.graph.cost import model_size
 from edgec.graph.gate import ReferenceGate
 from edgec.graph.inputs import sample_inputs
 from edgec.passes.channel_allocation import Allocation, allocate, levels_of
-from edgec.passes.channel_importance import Criterion, class_importance
+from edgec.passes.channel_importance import class_importance
 from edgec.passes.channel_options import PruneChannelsOptions
 from edgec.passes.prune_channels import PruneChannels
 from tests.models.builder import GraphBuilder
@@ -44,9 +44,9 @@ def network(width: int = 32) -> onnx.ModelProto:
     return g.model()
 
 
-@pytest.mark.parametrize("criterion", [own for own in Criterion if own is not Criterion.TAYLOR])
+@pytest.mark.parametrize("criterion", ["l1", "l2", "lamp", "geometric-median", "random"])
 @pytest.mark.parametrize("allocation", Allocation)
-def test_every_way_to_choose_reaches_the_goal(allocation: Allocation, criterion: Criterion) -> None:
+def test_every_way_to_choose_reaches_the_goal(allocation: Allocation, criterion: str) -> None:
     proto = network()
     model = prepared(proto)
     before = model_size(model).macs

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
+from edgec.core.errors import EdgecError
 from edgec.core.passes import PassContext
 from edgec.graph.channels import trace_channels
 from edgec.passes.channel_options import PruneChannelsOptions
@@ -79,3 +80,27 @@ def test_nothing_is_adjusted_if_it_is_not_wanted() -> None:
     options = PruneChannelsOptions(ratio=0.5, round_to=1, reconstruct=False)
     result = PruneChannels(options).run(prepared(network("Conv")), PassContext(calibration=[sample]))
     assert "layers reconstructed" not in result.stats
+
+
+@pytest.mark.parametrize("mode", [{"allocation": "uniform"}, {"mode": "unconstrained"}], ids=["all", "each"])
+def test_channels_that_others_can_make_up_for_go_first(mode: dict[str, str]) -> None:
+    """Half of the filters are loud copies of others: large, and yet nothing is lost without them."""
+    g = GraphBuilder("copies", 17)
+    quiet = np.random.default_rng(0).standard_normal((6, 3, 3, 3))
+    image = g.input("image", (1, 3, 12, 12))
+    x = g.node("Relu", g.node("Conv", image, g.constant(np.concatenate([quiet, quiet * 2])), pads=[1] * 4))
+    g.node("GlobalAveragePool", g.node("Conv", x, g.weight(5, 12, 1, 1)), output="y")
+    g.output("y", (1, 5, 1, 1))
+    proto = g.model()
+    samples = [{"image": np.random.default_rng(n).standard_normal((1, 3, 12, 12)).astype(np.float32)} for n in range(8)]
+    expected = outputs_of(proto, samples[0])[0]
+    model = prepared(proto)
+    options = PruneChannelsOptions.model_validate(mode | {"ratio": 0.3, "round_to": 1, "criterion": "reconstruction"})
+    PruneChannels(options).run(model, PassContext(calibration=samples))
+    assert np.abs(outputs_of(model, samples[0])[0] - expected).max() <= 0.02 * np.ptp(expected)
+
+
+def test_without_samples_nothing_can_be_made_up_for() -> None:
+    with pytest.raises(EdgecError) as caught:
+        PruneChannels(PruneChannelsOptions(criterion="reconstruction")).run(prepared(network("Conv")), PassContext())
+    assert caught.value.code.code == "EC0305"
