@@ -52,9 +52,8 @@ def requantise(
         return Wire(wire.value, wire.shape, grid)
     multiplier, shift, exact = _fixed_point(wire.scale / scale)
     builder.exact = builder.exact and exact
-    operation = Requantised(
-        str(node.name), node.op_type, (wire.value,), wire.size, multiplier, shift, half_even, low, high
-    )
+    source = _before_relu(builder, wire.value) if low >= 0 else wire.value
+    operation = Requantised(str(node.name), node.op_type, (source,), wire.size, multiplier, shift, half_even, low, high)
     return Wire(builder.append(operation), wire.shape, grid)
 
 
@@ -166,6 +165,14 @@ def _clamped(builder: GraphBuilder, node: ir.Node, wire: Wire, low: float, high:
     limits = (int(max(low, -_NO_LIMIT)), int(min(high, _NO_LIMIT)))
     operation = Clamped(str(node.name), node.op_type, (wire.value,), wire.size, *limits)
     return Wire(builder.append(operation), wire.shape, wire.scale, wire.zero_point)
+
+
+def _before_relu(builder: GraphBuilder, value: int) -> int:
+    """What a ReLU reads, or the value itself: a quantiser without negative integers cuts off negatives anyway."""
+    operation = builder.operations[value]
+    if isinstance(operation, Clamped) and (operation.low, operation.high) == (0, _NO_LIMIT):
+        return operation.sources[0]
+    return value
 
 
 def _fixed_point(ratio: Scale) -> tuple[NDArray[np.int64], int, bool]:
