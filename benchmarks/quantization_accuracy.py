@@ -41,7 +41,7 @@ SEEDS = (0, 1, 2)
 INPUT = TensorSpec(name="x", dtype="float32", shape=(1, 1, 28, 28))
 
 
-def training(weights: int, activations: int, edges: int | None, epochs: int, rate: float, *, po2: bool = False) -> Pass:
+def training(weights: int, activations: int, edges: int, epochs: int, rate: float, *, po2: bool = False) -> Pass:
     return TrainQuantized(
         TrainQuantizedOptions(
             weight_bits=weights,
@@ -75,7 +75,7 @@ class Scheme:
 SCHEMES = {
     "float": Scheme("float", None, None),
     "w8a8-ptq": Scheme("W8A8, after training", 0.3, Quantize(QuantizeOptions(speed=Speed.IGNORED))),
-    "w4a4-qat": Scheme("W4A4, trained", 1.0, training(4, 4, None, 3, 0.02)),
+    "w4a4-qat": Scheme("W4A4, trained", 1.0, training(4, 4, 0, 3, 0.02)),
     "w2a4-qat": Scheme("W2A4, first and last layer W8A8, trained", 2.5, training(2, 4, 8, 4, 0.05)),
     "w8a8-qat": Scheme("W8A8, trained", 0.3, training(8, 8, 8, 1, 0.005)),
     "w4a4-po2-qat": Scheme("W4A4, powers of two, trained", None, training(4, 4, 8, 3, 0.005, po2=True)),

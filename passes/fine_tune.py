@@ -58,5 +58,7 @@ class FineTune(Pass):
             "learned from": outcome.learned_from,
             "batch normalisations put in for training": inserted,
         }
-        assumptions = () if outcome.at_once else ("the network takes one sample at a time, so they ran one by one",)
-        return PassResult(model, True, stats, (), assumptions)
+        assumptions = [] if outcome.at_once else ["the network takes one sample at a time, so they ran one by one"]
+        if outcome.learned_from == "distillation":
+            assumptions.append("there are no labels, so the network learned the outputs that it had already")
+        return PassResult(model, True, stats, (), tuple(assumptions))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import onnx_ir as ir
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from edgec.core.cache import Cache
 from edgec.core.passes import Kind, Need, Pass, PassContext, PassOptions, PassResult
@@ -25,8 +25,8 @@ class TrainQuantizedOptions(FitOptions):
 
     weight_bits: int = Field(default=8, ge=2, le=8, description="bits of the weights")
     activation_bits: int = Field(default=8, ge=2, le=8, description="bits of the activations")
-    edge_bits: int | None = Field(
-        default=8, ge=2, le=8, description="bits of weights and inputs of the first and last layer; none: as the others"
+    edge_bits: int = Field(
+        default=8, ge=0, le=8, description="bits of weights and inputs of the first and last layer; 0: as the others"
     )
     per_channel: bool = Field(default=True, description="whether each output channel of weights has its own scale")
     power_of_two: bool = Field(default=False, description="whether all scales are powers of two, as hardware wants")
@@ -36,6 +36,13 @@ class TrainQuantizedOptions(FitOptions):
     calibration: Method = Field(default=Method.MSE, description="how the first range of an activation is chosen")
     ignore: tuple[str, ...] = Field(default=(), description="names of layers, or patterns, that stay float")
     dialect: Dialect = Field(default=Dialect.QDQ, description="qdq for compilers, qonnx for hls4ml")
+
+    @field_validator("edge_bits")
+    @classmethod
+    def _none_or_several(cls, bits: int) -> int:
+        if bits == 1:
+            raise ValueError("0 (as the others), or 2 to 8")
+        return bits
 
 
 class TrainQuantized(Pass):
@@ -97,7 +104,7 @@ class TrainQuantized(Pass):
             "answers that differ from it": equality.answers,
         }
         assumptions = [f"weights have {options.weight_bits} bits and activations {options.activation_bits}"]
-        if options.edge_bits is not None:
+        if options.edge_bits:
             assumptions.append(f"first and last layer have {options.edge_bits} bits")
         if not trained.outcome.at_once:
             assumptions.append("the network takes one sample at a time, so they ran one by one")
@@ -121,7 +128,7 @@ def _first_plan(
 
     plan = planned(options.weight_bits, options.activation_bits)
     edge = options.edge_bits
-    if edge is None or (edge, edge) == (options.weight_bits, options.activation_bits):
+    if not edge or (edge, edge) == (options.weight_bits, options.activation_bits):
         return plan
     outer = planned(edge, edge)
     edges = [layers[0], layers[-1]]

@@ -73,7 +73,7 @@ def test_scales_that_are_powers_of_two_give_exactly_the_trained_network(
 
 def test_few_bits_are_learned(trained: ir.Model) -> None:
     scheme = {"weight_bits": 2, "activation_bits": 2}
-    result = run(trained, edge_bits=None, **scheme)
+    result = run(trained, edge_bits=0, **scheme)
     options = QuantizeOptions(speed=Speed.IGNORED, max_loss=1, min_snr_db=-100, **scheme)
     without = Quantize(options).run(trained.clone(), context()).model
     assert accuracy(result.model) > accuracy(without) + 0.05
