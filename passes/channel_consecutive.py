@@ -101,7 +101,7 @@ def _reduce(tree: _Tree, wanted: frozenset[int]) -> _Tree:
     if touched != list(range(first, last + 1)):
         raise _NotContiguousError
     run = _run(list(tree.children[first : last + 1]), wanted, gather=False)
-    return _in_order([*tree.children[:first], *run, *tree.children[last + 1 :]], fixed=True)
+    return _in_order([*tree.children[:first], *run, *tree.children[last + 1 :]])
 
 
 def _run(touched: list[_Tree], wanted: frozenset[int], *, gather: bool) -> list[_Tree]:
@@ -122,7 +122,6 @@ def _run(touched: list[_Tree], wanted: frozenset[int], *, gather: bool) -> list[
             row += _towards_end(child, wanted)
         else:
             row += reversed(_towards_end(child, wanted))
-    # A lone full child beside nothing else is no row: it keeps its freedom.
     return row
 
 
@@ -160,9 +159,8 @@ def _free(children: Sequence[_Tree]) -> _Tree:
     return _joined(children, fixed=False)
 
 
-def _in_order(children: Sequence[_Tree], *, fixed: bool = True) -> _Tree:
-    # Two children in a fixed order can be reversed: that is all the freedom there is.
-    return _joined(children, fixed=fixed)
+def _in_order(children: Sequence[_Tree]) -> _Tree:
+    return _joined(children, fixed=True)
 
 
 def _joined(children: Sequence[_Tree], *, fixed: bool) -> _Tree:
