@@ -36,7 +36,7 @@ def estimate_flow(graph: IntegerGraph, symbol: str, asic: Asic) -> flow.Flow:
         FILE_NAME: description.model_dump_json(indent=2) + "\n",
         f"{flow.BUILD}/map.ys": "\n".join(_script(symbol, [f"verilog/{file}" for file in design.verilog])) + "\n",
     }
-    mapping = Command("yosys", (f"{flow.BUILD}/map.ys",), NETLIST, "map to standard cells")
+    mapping = Command("yosys", (f"{flow.BUILD}/map.ys",), MAPPED, "map to standard cells")
     commands = (mapping, *flow.simulator_commands(NETLIST, (LIBERTY,)))
     return flow.Flow(files, commands, ("yosys", "tables", "zig"))
 
