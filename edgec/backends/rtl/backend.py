@@ -14,7 +14,7 @@ from edgec.backends.rtl.integer_graph import Affine, Border, IntegerGraph, inter
 from edgec.backends.rtl.recognition import integer_graph, recognise
 from edgec.backends.rtl.simulator_tables import parallel_layout
 from edgec.backends.rtl.unrolled import unroll
-from edgec.backends.rtl.verilog_files import pins_module, testbench
+from edgec.backends.rtl.verilog_files import PINS, pins_module, testbench
 from edgec.core.interface import Interface
 from edgec.core.progress import Progress
 from edgec.core.target import Asic, Fpga, Target
@@ -82,7 +82,7 @@ def unrolled_flow(graph: IntegerGraph, symbol: str, fpga: Fpga, room: float) -> 
     files["simulation/layout.h"] = parallel_layout(graph, design.inputs, design.outputs, design.latency)
     files[FILE_NAME] = description.model_dump_json(indent=2) + "\n"
     simulated = flow.simulation(sources, symbol)
-    packed = flow.bitstream(fpga, [*sources, f"verilog/{pins}.v"], pins)
+    packed = flow.bitstream(fpga, [*sources, f"verilog/{pins}.v"], pins, PINS)
     return flow.joined(files, simulated, packed)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgec.backends.plan import Command, Tool
 from edgec.backends.rtl.hardware_description import MAPPED, PLACED, SIMULATOR
+from edgec.core.codes.hardware import DOES_NOT_FIT
+from edgec.core.errors import EdgecError
 from edgec.core.target import Fpga
 
 SEED = 1
@@ -16,6 +18,9 @@ SEED = 1
 INSTALL = "pip install 'edgec[fpga]'"
 BUILD = "build"
 _COMPILE = ("-std=c11", "-O1", "-g0", "-fno-sanitize=undefined", "-static", "-s")
+_GOWIN_CLOCK_PIN = 52
+_GOWIN_PINS = (*range(25, 31), 33, 34, 35, 40, 41, 42, 51, *range(53, 58), *range(68, 78), *range(79, 87))
+"""Pins of the package QN88P that are free for any use. Source: Gowin UG803, GW1NR-9 pinout."""
 _RUN_TOOL = "edgec.backends.rtl.run_tool"
 
 
@@ -62,8 +67,18 @@ def simulator_commands(netlist: str, liberty: tuple[str, ...]) -> tuple[Command,
     )
 
 
-def bitstream(fpga: Fpga, sources: Sequence[str], top: str) -> Flow:
-    """Synthesis, placement, routing and packing."""
+def bitstream(fpga: Fpga, sources: Sequence[str], top: str, ports: Mapping[str, int]) -> Flow:
+    """Synthesis, placement, routing and packing.
+
+    Args:
+        fpga: the device.
+        sources: Verilog files.
+        top: the module whose ports are pins.
+        ports: bits of each port by name.
+
+    Raises:
+        EdgecError: EC1102 where the package has too few pins.
+    """
     synthesis = {
         "ecp5": f"synth_ecp5 -abc9 -top {top} -json {BUILD}/mapped.json",
         "ice40": f"synth_ice40 -device hx -abc9 -top {top} -json {BUILD}/mapped.json",
@@ -77,7 +92,7 @@ def bitstream(fpga: Fpga, sources: Sequence[str], top: str) -> Flow:
     ]
     route, pack = {"ecp5": _ecp5, "ice40": _ice40, "gowin": _gowin}[fpga.family](fpga, top)
     yosys = Command("yosys", (f"{BUILD}/synthesise.ys",), MAPPED, "synthesise")
-    files = {f"{BUILD}/synthesise.ys": _lines(script), **_constraints(fpga)}
+    files = {f"{BUILD}/synthesise.ys": _lines(script), **_constraints(fpga, ports)}
     return Flow(files, (yosys, route, pack), ("yosys", route.tool, pack.tool))
 
 
@@ -106,18 +121,31 @@ def _ice40(fpga: Fpga, top: str) -> tuple[Command, Command]:
 
 def _gowin(fpga: Fpga, top: str) -> tuple[Command, Command]:
     placed, bits, family = f"{BUILD}/placed.json", f"bitstream/{top}.fs", "GW1N-9C"
-    arguments = ("--device", fpga.device, "--vopt", f"family={family}", "--write", placed)
-    route = Command("nextpnr-gowin", (*arguments, *_common(fpga)), placed, "place and route")
+    arguments = ("--device", fpga.device, "--vopt", f"family={family}", "--vopt", "cst=constraints/pins.cst")
+    route = Command("nextpnr-gowin", (*arguments, "--write", placed, *_common(fpga)), placed, "place and route")
     return route, Command("gowin-pack", ("-d", family, "-o", bits, placed), bits, "pack the bitstream")
 
 
-def _constraints(fpga: Fpga) -> dict[str, str]:
+def _constraints(fpga: Fpga, ports: Mapping[str, int]) -> dict[str, str]:
     clock = f"{fpga.clock_mhz.value:g}"
     return {
         "ecp5": {"constraints/clock.lpf": f'FREQUENCY PORT "clk" {clock} MHZ;\n'},
         "ice40": {"constraints/clock.pcf": f"set_frequency clk {clock}\n"},
-        "gowin": {"constraints/clock.sdc": f"create_clock -period {1000 / fpga.clock_mhz.value:g} [get_ports clk]\n"},
+        "gowin": {"constraints/pins.cst": _gowin_pins(ports)},
     }[fpga.family]
+
+
+def _gowin_pins(ports: Mapping[str, int]) -> str:
+    """A pin for every bit, which this family's placement does not choose by itself."""
+    bits = [name if width == 1 else f"{name}[{bit}]" for name, width in ports.items() for bit in range(width)]
+    free = [_GOWIN_CLOCK_PIN, *_GOWIN_PINS]
+    if len(bits) > len(free):
+        raise EdgecError(
+            DOES_NOT_FIT,
+            f"{len(bits)} ports need pins, the package has {len(free)}",
+            hint=DOES_NOT_FIT.remedy,
+        )
+    return "".join(f'IO_LOC "{bit}" {pin};\n' for bit, pin in zip(bits, free, strict=False))
 
 
 def _lines(script: Sequence[str]) -> str:

@@ -47,7 +47,15 @@ def folded_flow(graph: IntegerGraph, symbol: str, fpga: Fpga) -> flow.Flow:
     files["simulation/layout.h"] = layout
     files[FILE_NAME] = description.model_dump_json(indent=2) + "\n"
     sources = [path for path in files if path.endswith(".v")]
-    return flow.joined(files, flow.simulation(sources, symbol), flow.bitstream(fpga, sources, symbol))
+    return flow.joined(files, flow.simulation(sources, symbol), flow.bitstream(fpga, sources, symbol, _ports(graph)))
+
+
+def _ports(graph: IntegerGraph) -> dict[str, int]:
+    """Bits of the ports of a folded network."""
+    intervals = intervals_of(graph)
+    controls = ("clk", "reset", "in_valid", "in_ready", "out_valid", "out_ready")
+    first, last = (intervals[border.value].bits for border in (graph.inputs[0], graph.outputs[0]))
+    return {**dict.fromkeys(controls, 1), "in_data": first, "out_data": last}
 
 
 def write_folded(graph: IntegerGraph, symbol: str) -> tuple[Mapping[str, str], str, int]:

@@ -9,6 +9,8 @@ from edgec.backends.rtl.packing import Packing, pack
 from edgec.backends.rtl.unrolled import Design
 
 VECTORS = 16
+PINS = {"clk": 1, "load": 1, "din": 8, "dout": 8}
+"""Bits of the ports of `pins_module`."""
 
 
 def pins_module(design: Design, name: str) -> str:
