@@ -5,19 +5,25 @@ python docs/render_targets.py
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from edgec.core.target import Quantity, Target
 from edgec.core.target_files import load_target, target_names
+from edgec.core.target_prediction import Prediction
+from edgec.measure.prediction_work import Cost
 
 PAGE = Path(__file__).parent / "reference" / "targets.md"
-SECTIONS = ("core", "memory", "power", "prediction")
+SECTIONS = ("core", "memory", "power", "fpga", "asic")
 HEAD = """\
 # Targets
 
 A target is a datasheet: `targets/NAME.toml`. Every number has a basis: `datasheet` (the vendor's or Arm's documents),
 `published-measurement`, `measured-here` (read from this machine when the target is loaded) or `assumed`. The unit
 stands at the end of the number's name. [Adding a target](../guides/adding-a-target.md) says how to write one.
+
+Under `prediction` stand the rates of the latency model in microseconds of a unit of work, each times or over a factor
+(one standard deviation): [Latency and energy without the board](../guides/latency-and-energy.md) says what they mean.
 
 This page is written by `docs/render_targets.py`.
 """
@@ -36,34 +42,66 @@ def render() -> str:
     return "\n".join([HEAD, table, *(_target(each) for each in targets)])
 
 
+def _is_host(target: Target) -> bool:
+    return target.backend == "tvm" and target.compiler.triple == "native"
+
+
 def _title(target: Target) -> str:
-    return "This machine" if target.compiler.triple == "native" else target.title
+    return "This machine" if _is_host(target) else target.title
 
 
 def _emulator(target: Target) -> str:
+    if target.backend == "rtl":
+        return "simulation of its netlist"
     if target.emulator is None:
         return "running natively"
     return f"`{' '.join((target.emulator.executable, *target.emulator.arguments))}`"
 
 
 def _target(target: Target) -> str:
-    compiler = target.compiler
     parts = [f"## {target.name}", "", f"{_title(target)}. {target.notes}", ""]
-    if compiler.triple == "native":
+    if _is_host(target):
         return "\n".join([*parts, HOST])
-    parts += [
+    if target.backend == "tvm":
+        parts += [_compiled_for(target), ""]
+    parts += [*_numbers(target), ""]
+    if target.prediction is not None:
+        parts += [*_prediction(target.prediction), ""]
+    return "\n".join(parts)
+
+
+def _compiled_for(target: Target) -> str:
+    compiler = target.compiler
+    return (
         f"Compiled for `{compiler.triple}`, core `{compiler.cpu}`, features `{' '.join(compiler.features)}`;"
-        f" dot product: {target.core.dot_product}.",
-        "",
-        "| number | value | basis | source |",
-        "|---|---|---|---|",
-    ]
+        f" dot product: {target.core.dot_product}."
+    )
+
+
+def _numbers(target: Target) -> list[str]:
+    rows = ["| number | value | basis | source |", "|---|---|---|---|"]
     for section in SECTIONS:
         for key, quantity in getattr(target, section) or ():
             if isinstance(quantity, Quantity):
                 cells = (f"`{section}.{key}`", f"{quantity.value:g}", quantity.basis.value, quantity.source)
-                parts.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*parts, ""])
+                rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _prediction(prediction: Prediction) -> list[str]:
+    columns = [f"{rates.threads} thread{'s' * (rates.threads > 1)}" for rates in prediction.rates]
+    rows = [
+        f"`prediction`: {prediction.source}, computed in {prediction.arithmetic}; networks that the fit had not"
+        f" seen are missed by {prediction.unseen_error:.1%} in the mean. Basis: {prediction.basis}.",
+        "",
+        f"| rate | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for cost in Cost:
+        fitted = [getattr(rates, cost.value) for rates in prediction.rates]
+        cells = [f"{rate.value:g} (x or / {math.exp(rate.error):.2f})" for rate in fitted]
+        rows.append(f"| `{cost.value}` | {' | '.join(cells)} |")
+    return rows
 
 
 if __name__ == "__main__":

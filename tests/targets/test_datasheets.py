@@ -16,6 +16,7 @@ from edgec.core.target_files import load_target, target_names, target_path, targ
 
 ROOT = Path(__file__).resolve().parents[2]
 DEVICES = [name for name in target_names() if name != "host"]
+PROCESSORS = [name for name in DEVICES if load_target(name).backend == "tvm"]
 
 
 def _quantities(section: BaseModel) -> list[tuple[str, Quantity]]:
@@ -37,20 +38,19 @@ def test_the_promised_devices_are_there() -> None:
 def test_a_datasheet_holds_its_schema_and_its_file_name(name: str) -> None:
     target = load_target(name)
     assert target.name == name
-    assert target.backend == "tvm"
     assert target_sha256(target) == target_sha256(load_target(str(target_path(name))))
 
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_every_number_has_a_source_that_says_where_or_why(name: str) -> None:
     quantities = _quantities(load_target(name))
-    assert len(quantities) >= 8
+    assert len(quantities) >= 5
     for key, quantity in quantities:
         assert len(quantity.source) > 10, key
         assert quantity.basis != Basis.MEASURED, f"{key}: nobody measured this device"
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("name", PROCESSORS)
 def test_the_emulated_core_is_one_that_the_emulator_knows(name: str) -> None:
     emulator = load_target(name).emulator
     assert emulator is not None
@@ -62,7 +62,7 @@ def test_the_emulated_core_is_one_that_the_emulator_knows(name: str) -> None:
 
 
 def test_only_cores_with_the_instruction_claim_a_dot_product() -> None:
-    claims = {name: load_target(name).core.dot_product for name in DEVICES}
+    claims = {name: load_target(name).core.dot_product for name in PROCESSORS}
     assert {name for name, dot in claims.items() if dot == "sdot"} == {"raspberry-pi-5", "jetson-orin-nano"}
     for name, dot in claims.items():
         assert ("+dotprod" in load_target(name).compiler.features) == (dot == "sdot")
