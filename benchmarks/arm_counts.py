@@ -13,12 +13,10 @@ import argparse
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import arm_root
@@ -26,13 +24,13 @@ import numpy as np
 from engines import seeded_inputs, shapes_only
 from layer_match import Pair, kernels_of, match, node_of, profiled_runs, table
 
+from edgec.measure.counting_plugin import counting_plugin
+
 CORES = {"raspberry-pi-3": "cortex-a53", "jetson-nano": "cortex-a57", "raspberry-pi-4": "cortex-a72"}
 ROOT = Path.home() / ".cache/edgec-benchmarks/arm64"
-_MARK_CALL, _CLOCK_CALL = 173, 113
-"""Linux's numbers of `getppid` and `clock_gettime` on aarch64."""
-_PLUGIN_VERSION_FROM_9 = 2
+_MARK_CALL, _CLOCK_CALL, _NO_CALL = 173, 113, -1
+"""Linux's numbers of `getppid` and `clock_gettime` on aarch64; and of nothing."""
 _LIMIT_SECONDS = 450
-_ITERATIONS = 2
 
 
 @dataclass(frozen=True)
@@ -46,17 +44,6 @@ class Counts:
     def as_json(self) -> dict[str, float]:
         """Both counts, and ours over theirs."""
         return {"ours": self.ours, "onnxruntime": self.theirs, "ratio": round(self.ours / self.theirs, 4)}
-
-
-def make_plugin(folder: Path) -> Path:
-    """Compile the emulator's plugin that counts between system calls."""
-    source = resources.files("edgec.hw").joinpath("emulation", "instruction_count.c").read_bytes()
-    (folder / "count.c").write_bytes(source)
-    printed = subprocess.run([arm_root.EMULATOR, "--version"], capture_output=True, text=True, check=True).stdout
-    version = _PLUGIN_VERSION_FROM_9 if int(printed.split("version ")[1].split(".")[0]) >= 9 else 1
-    compiler = [sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", "-O2", f"-DQEMU_PLUGIN_VERSION={version}"]
-    subprocess.run([*compiler, "-o", "count.so", "count.c"], cwd=folder, check=True, capture_output=True)
-    return folder / "count.so"
 
 
 def build(model: Path, target: str, shapes: list[str], folder: Path) -> Path:
@@ -82,34 +69,32 @@ def launch(command: list[str], folder: Path) -> None:
         raise RuntimeError(f"{Path(command[0]).name} ended with {done.returncode}: {' '.join(last)}")
 
 
-def count_ours(
-    artefact: Path, inputs: list[np.ndarray], core: str, plugin: Path, folder: Path
-) -> tuple[int, list[int]]:
-    """Instructions of the artefact's last inference, and of each of its kernels."""
-    (folder / "inputs.bin").write_bytes(b"".join(array.tobytes() for array in inputs))
-    interface = json.loads((artefact / "manifest.json").read_text(encoding="utf-8"))["interface"]
-    emulator = [str(shutil.which(arm_root.EMULATOR)), "-plugin", f"{plugin},call={_CLOCK_CALL},out=intervals.txt"]
-    program = [str(artefact / interface["runner"]), "inputs.bin", "outputs.bin", "--iterations", str(_ITERATIONS)]
-    launch([*emulator, "-cpu", core, *program], folder)
-    total = intervals(folder)[-1]
-    launch([*emulator, "-cpu", core, *program, "--trace", "trace.jsonl"], folder)
-    steps = len((folder / "trace.jsonl").read_text(encoding="ascii").splitlines())
-    # An inference reads the clock at its start and its end, and around each of its steps.
-    return total, intervals(folder)[-2 * steps : -1 : 2]
+def count_ours(artefact: Path) -> tuple[int, list[int]]:
+    """Instructions of an inference of the artefact, and of each of its kernels, as its report states them.
+
+    Raises:
+        RuntimeError: the report has none; with its reason.
+    """
+    report = json.loads((artefact / "report.json").read_text(encoding="utf-8"))
+    total = report["metrics"]["instructions"]
+    if "unavailable" in total:
+        raise RuntimeError(total["unavailable"])
+    return int(total["value"]), [layer["counts"]["instructions"] for layer in report["layers"]]
 
 
 def count_theirs(
-    model: Path, inputs: dict[str, np.ndarray], core: str, root: Path, plugin: Path, folder: Path
+    model: Path, inputs: dict[str, np.ndarray], core: str, root: Path, folder: Path
 ) -> tuple[int, list[tuple[dict, int]]]:
     """Instructions of ONNX Runtime's last inference, and of each of its nodes."""
     np.savez(folder / "inputs.npz", **inputs)
+    (folder / "count.so").write_bytes(counting_plugin(arm_root.EMULATOR))
     worker = [str(Path(__file__).with_name("arm_worker.py").resolve()), str(arm_root.site(root)), str(model)]
     for call, profile in ((_MARK_CALL, ""), (_CLOCK_CALL, "profile")):
-        options = f"{plugin},call={call},out=intervals-{call}.txt"
+        options = f"./count.so,clock={call},close={_NO_CALL},out=intervals-{call}.txt"
         launch([*arm_root.command(root, core, options), *worker, "inputs.npz", profile], folder)
-    total = intervals(folder, f"intervals-{_MARK_CALL}.txt")[-1]
+    total = intervals(folder / f"intervals-{_MARK_CALL}.txt")[-1]
     events = profiled_runs(next(folder.glob("profile*.json")))[-1]
-    return total, list(zip(events, aligned(events, intervals(folder, f"intervals-{_CLOCK_CALL}.txt")), strict=True))
+    return total, list(zip(events, aligned(events, intervals(folder / f"intervals-{_CLOCK_CALL}.txt")), strict=True))
 
 
 def aligned(events: list[dict], counts: list[int]) -> list[int]:
@@ -129,8 +114,9 @@ def aligned(events: list[dict], counts: list[int]) -> list[int]:
     return counts[best : best + span : 2]
 
 
-def intervals(folder: Path, name: str = "intervals.txt") -> list[int]:
-    return [int(line) for line in (folder / name).read_text(encoding="ascii").splitlines()]
+def intervals(path: Path) -> list[int]:
+    """Instructions between the marks; a line of the plugin's output holds them third."""
+    return [int(line.split()[2]) for line in path.read_text(encoding="ascii").splitlines()]
 
 
 def compare(model: Path, target: str, shapes: list[str], root: Path) -> Counts:
@@ -140,10 +126,9 @@ def compare(model: Path, target: str, shapes: list[str], root: Path) -> Counts:
     inputs = seeded_inputs(model, shapes)
     with tempfile.TemporaryDirectory(prefix="arm-counts-") as name:
         folder = Path(name)
-        plugin = make_plugin(folder)
         artefact = build(model.resolve(), target, shapes, folder)
-        ours, steps = count_ours(artefact, list(inputs.values()), core, plugin, folder)
-        theirs, nodes = count_theirs(model.resolve(), inputs, core, root, plugin, folder)
+        ours, steps = count_ours(artefact)
+        theirs, nodes = count_theirs(model.resolve(), inputs, core, root, folder)
         kernels = kernels_of(artefact / "report.json", steps)
         pairs = match(kernels, [node_of(event, count) for event, count in nodes], model)
     return Counts(ours, theirs, pairs)
