@@ -27,6 +27,7 @@ from edgec.backends.tvm.contraction import (
 )
 from edgec.backends.tvm.integer.contraction import dot_sum, pack_steps
 from edgec.backends.tvm.integer.instructions import DotInstruction, dot_instruction
+from edgec.backends.tvm.integer.narrow_weights import stored_weights
 from edgec.backends.tvm.integer.requantization import Requantization
 from edgec.backends.tvm.kernel_graph import Compute, ConvolutionTile, Pattern, UnsupportedNodeError, Value
 from edgec.backends.tvm.lowering import Lowering
@@ -145,7 +146,7 @@ def _emit_dot(lowering: Lowering, node: ir.Node, convolution: IntegerConvolution
     group = (outputs * merged // convolution.groups, inputs * merged)
     read = _input_for(convolution, instruction.data)
     spread = block_diagonal(weights, convolution.groups, merged)
-    packed = lowering.literal(f"{name}.weights", pack_steps(spread, tile.block, instruction.depth))
+    packed = stored_weights(lowering, node, f"{name}.weights", pack_steps(spread, tile.block, instruction.depth))
     bias = lowering.literal(f"{name}.bias", _whole_bias(convolution, read.zero_point))
     channels = convolution.x.shape[-1]
     if merged == convolution.groups:
@@ -169,7 +170,7 @@ def _emit_plain(lowering: Lowering, node: ir.Node, convolution: IntegerConvoluti
     outputs, inputs = weights.shape[:2]
     group = (outputs * merged // convolution.groups, inputs * merged)
     spread = block_diagonal(weights, convolution.groups, merged)
-    packed = lowering.literal(f"{name}.weights", pack_dense(spread, tile.block))
+    packed = stored_weights(lowering, node, f"{name}.weights", pack_dense(spread, tile.block))
     read = _input_for(convolution, "int16")
     bias = lowering.literal(f"{name}.bias", _whole_bias(convolution, read.zero_point))
     border = _border(convolution, read, convolution.x.shape[-1], 1, described.outputs)
@@ -189,7 +190,7 @@ def _emit_depthwise(lowering: Lowering, node: ir.Node, convolution: IntegerConvo
     extents = (convolution.x.shape[0], *described.outputs)
     tile = windowed_tile(extents, outputs, convolution.window.kernel[-1], lowering.core, dtype_bytes=4)
     filled = math.ceil(outputs / tile.block) * tile.block
-    packed = lowering.literal(f"{name}.weights", pack_depthwise(weights, filled))
+    packed = stored_weights(lowering, node, f"{name}.weights", pack_depthwise(weights, filled))
     read = _Input(convolution.x.dtype, 0, convolution.zero_point)
     bias = lowering.literal(f"{name}.bias", _whole_bias(convolution, read.zero_point))
     border = _border(convolution, read, filled, outputs // convolution.groups, described.outputs)

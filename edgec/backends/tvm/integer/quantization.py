@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edgec.passes.graph_edit import constant, input_of
 
 _DTYPES = ("int8", "uint8")
+_WEIGHT_DTYPES = (*_DTYPES, "int4", "uint4", "int2", "uint2")
 
 
 class StaysFloatError(Exception):
@@ -61,7 +62,7 @@ class Weights:
     """Constant weights as integers.
 
     Attributes:
-        integers: initializer of eight-bit integers.
+        integers: initializer of integers of eight bits or fewer.
         scale: initializer with one scale, or one for each output channel.
         zero_point: initializer like `scale`; None if all are 0.
         axis: the axis that the scales go along.
@@ -134,7 +135,7 @@ def quantized_weights(value: ir.Value | None, output_axis: int) -> Weights:
         raise StaysFloatError("its weights are computed at run time")
     if zero_point is not None and points is None:
         raise StaysFloatError("the zero point of its weights is computed at run time")
-    if str(contents.dtype) not in _DTYPES or steps.dtype != np.float32:
+    if str(contents.dtype) not in _WEIGHT_DTYPES or steps.dtype != np.float32:
         raise StaysFloatError(f"its weights are of type {contents.dtype} with scales of {steps.dtype}")
     axis = producer.attributes.get_int("axis", 1) % max(1, contents.ndim)
     if steps.size > 1 and (steps.ndim != 1 or axis != output_axis or steps.size != contents.shape[axis]):
