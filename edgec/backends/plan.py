@@ -13,7 +13,7 @@ import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
 from edgec.backends.tuning import TuningRequest, TuningUse
-from edgec.core.codes.backend import NOT_TUNABLE
+from edgec.core.codes.backend import NO_KERNELS, NOT_TUNABLE
 from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface as Interface
 from edgec.core.progress import Progress
@@ -177,6 +177,15 @@ class Backend(ABC):
     @abstractmethod
     def unsupported(self, model: ir.Model, target: Target) -> tuple[Fallback, ...]:
         """Every node that cannot be lowered, with the reason and what would help; empty if all can."""
+
+    def layers(self, model: ir.Model, target: Target) -> tuple[PlannedLayer, ...]:
+        """The kernel calls of `plan`, without making any code.
+
+        Raises:
+            EdgecError: EC0401 with every unsupported node in `details`; EC0406 where the backend has no kernels.
+        """
+        what = f"the backend {self.name} of {target.name} does not compute by kernels"
+        raise EdgecError(NO_KERNELS, what, hint=NO_KERNELS.remedy)
 
     @abstractmethod
     def plan(self, model: ir.Model, target: Target, *, name: str, threads: int, progress: Progress) -> BuildPlan:

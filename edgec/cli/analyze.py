@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgec.cli import terminal
+from edgec.cli import split_table, terminal
 from edgec.cli.options import Json, Model, Quiet, Shapes, parse_shapes
 from edgec.cli.progress import watched
 
@@ -20,12 +20,23 @@ def analyze(
     target: Annotated[
         str | None, typer.Option("--target", "-t", metavar="NAME", help="Also list what this device cannot run.")
     ] = None,
+    split: Annotated[
+        bool, typer.Option("--split", help="Where to cut the model between this device and a server, see --link.")
+    ] = False,
+    link: Annotated[
+        list[str] | None,
+        typer.Option("--link", metavar="wifi|lte|lora|MBPS", help="Between device and server; may be repeated."),
+    ] = None,
+    server: Annotated[str, typer.Option("--server", metavar="NAME", help="What runs the tail of a split.")] = "host",
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Count a model's work, parameters and memory; nothing is compiled."""
     from edgec.analyze import analyze as run_analysis
 
+    if split:
+        split_table.show(model, target or "host", server, link or [], parse_shapes(shape or ()), quiet=quiet, json=json)
+        return
     with watched(quiet=quiet) as progress:
         analysis = run_analysis(model, parse_shapes(shape or ()), target, progress)
     if json:

@@ -55,6 +55,11 @@ class TvmBackend(Backend):
         """Every node that cannot be lowered."""
         return unsupported_nodes(form_integer_nodes(model).model, CoreDescription.of(target))
 
+    def layers(self, model: ir.Model, target: Target) -> tuple[PlannedLayer, ...]:
+        """The kernel calls of `plan`, without making any code."""
+        graph = lower_graph(form_integer_nodes(model).model, CoreDescription.of(target), "model")
+        return tuple(_layers(fuse(lay_over(without_dead_steps(graph.main))), 1))
+
     def plan(self, model: ir.Model, target: Target, *, name: str, threads: int, progress: Progress) -> BuildPlan:
         """Lower the model, compile its kernels, and lay out its artefact.
 

@@ -41,3 +41,12 @@ NOT_TUNABLE = ErrorCode(
     " is none of these, or the backend of the target has nothing to choose by measurement.",
     "Name boards with --board, install the emulator that the target names, or build without --tune.",
 )
+
+NO_KERNELS = ErrorCode(
+    "EC0406",
+    "the target does not compute by kernels",
+    ExitStatus.UNSUPPORTED,
+    "Networks are predicted and cut layer by layer on targets that run one kernel after another; an FPGA or an ASIC "
+    "computes all layers at once.",
+    "Choose a target whose backend is tvm; see `edgec targets list`.",
+)

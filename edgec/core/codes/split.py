@@ -57,3 +57,10 @@ BAD_ADDRESS = ErrorCode(
     "A server is named by its host and port, such as `192.168.1.7:9000`.",
     "Write HOST:PORT, with the port that `edgec split serve` printed.",
 )
+BAD_LINK = ErrorCode(
+    "EC1208",
+    "this is no link",
+    ExitStatus.USAGE,
+    "A link is wifi, lte or lora, or its throughput in megabits (1e6 bits) per second.",
+    "Write for instance --link wifi or --link 2.5.",
+)
