@@ -16,7 +16,7 @@ from edgec.backends.tuning import TuningRequest
 from edgec.core.artifact import staged
 from edgec.core.cache import cache_folder
 from edgec.core.manifest import Provenance, digest_of, write_manifest
-from edgec.core.passes import PassContext
+from edgec.core.passes import Kind, PassContext
 from edgec.core.pipeline import KeepStep, Pipeline
 from edgec.core.progress import Progress
 from edgec.core.target import Target
@@ -26,9 +26,9 @@ from edgec.evaluation import evaluate
 from edgec.graph.gate import ReferenceGate
 from edgec.graph.load import load_model
 from edgec.graph.save import save_model
-from edgec.measure.meters import measure_artifact
 from edgec.measure.board import on_board
 from edgec.measure.boards import boards_for
+from edgec.measure.meters import measure_artifact
 from edgec.pass_list import pass_list, size_with_shapes, with_static_inputs
 from edgec.report.assembly import BuildFacts, assemble
 from edgec.report.files import write_json
@@ -120,7 +120,8 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
         with on_board(options.device, folder, plan.interface) as board:
             verification = verify_build(folder, plan.interface, result.model, evaluation.samples, progress, board)
             costs = measure_artifact(folder, plan, target, evaluation.samples, options.threads, progress, board)
-        accuracy = evaluation.accuracy(loaded.model, result.model, progress)
+        lossy = any(record.modified and record.kind in {Kind.LOSSY, Kind.TRAINED} for record in result.records)
+        comparison = evaluation.compare(loaded.model, result.model, progress, audited=lossy)
         facts = BuildFacts(
             provenance=provenance,
             target=target,
@@ -129,7 +130,8 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
             shapes=options.shapes,
             records=result.records,
             verification=verification,
-            accuracy=accuracy,
+            accuracy=comparison.accuracy,
+            audit=comparison.audit,
         )
         report = assemble(facts, plan, costs)
         (folder / "report.json").write_bytes(write_json(report))

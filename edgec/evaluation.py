@@ -1,24 +1,39 @@
-"""The data of a build: inputs to check and time with, and the accuracy before and after the passes."""
+"""The data of a build: inputs to check and time with, and what the passes did to the outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from edgec.core.data import DataSource, LabelledSample, load_data
-from edgec.core.metric import Metric, Mode, Unavailable, Value
+from edgec.core.metric import Metric, Unavailable
 from edgec.core.progress import Progress
 from edgec.core.tensor import Sample, TensorSpec
 from edgec.graph.inputs import sample_inputs
 from edgec.graph.reference import ReferenceSession
 from edgec.graph.shapes import model_inputs, static_shape
+from edgec.measure.audit import Outcome, accuracies, audit_answers, audit_errors, outcome, ranks_classes, sample_error
+from edgec.measure.audit_records import AnswerAudit, ErrorAudit, SampleError
+from edgec.measure.thumbnail import thumbnail
 
 _CHECKED_SAMPLES = 2
 """Samples that every pass and the artefact are checked on."""
 
-_NORMAL_95 = 1.96
+
+@dataclass(frozen=True)
+class Comparison:
+    """The model as it was given and the one after the passes, on the evaluation samples.
+
+    Attributes:
+        accuracy: `accuracy_original` and `accuracy`, by the arg-max of the models' first output.
+        audit: class by class and sample by sample; None where nothing was to be audited.
+    """
+
+    accuracy: Mapping[str, Metric]
+    audit: AnswerAudit | ErrorAudit | None
 
 
 class Evaluation:
@@ -46,17 +61,37 @@ class Evaluation:
         """Calibration samples; empty without data."""
         return tuple(self.source.calibration()) if self.source is not None else ()
 
-    def accuracy(self, original: ir.Model, built: ir.Model, progress: Progress) -> dict[str, Metric]:
-        """`accuracy_original` and `accuracy` on the evaluation samples, by the arg-max of the models' first output."""
-        labelled = list(self.source.evaluation()) if self.source is not None else []
-        labelled = [sample for sample in labelled if _is_class(sample.label)]
-        if not labelled:
-            reason = "the data has no class labels" if self.source else "no labelled data; give some with --data"
-            missing = Unavailable(unavailable=reason)
-            return {"accuracy_original": missing, "accuracy": missing}
-        progress.start("evaluate", total=2 * len(labelled))
-        before, after = (_accuracy(model, labelled, progress) for model in (original, built))
-        return {"accuracy_original": before, "accuracy": after}
+    def compare(self, original: ir.Model, built: ir.Model, progress: Progress, *, audited: bool) -> Comparison:
+        """Run both models on the evaluation samples, each sample once.
+
+        The first output is taken for scores of classes where the samples have class labels, or where it looks so.
+
+        Args:
+            original: the model as it was given.
+            built: the model after the passes.
+            progress: is told of every sample.
+            audited: whether to audit, too; without it, data without labels are not run.
+        """
+        samples = _numbered(self.source)
+        labelled = any(_is_class(sample.label) for _, sample in samples)
+        if labelled:
+            samples = [(index, sample) for index, sample in samples if _is_class(sample.label)]
+        elif not audited or self.source is None:
+            return Comparison(_no_labels(self.source), None)
+        progress.start("evaluate", total=len(samples))
+        outcomes, errors = _run(original, built, samples, progress)
+        source = f"ONNX Runtime on {len(samples)} evaluation samples"
+        accuracy = _accuracies(outcomes, source) if labelled else _no_labels(self.source)
+        if not audited:
+            return Comparison(accuracy, None)
+        by_index = dict(samples)
+
+        def picture_of(index: int) -> str | None:
+            return thumbnail(next(iter(by_index[index].inputs.values())))
+
+        if outcomes:
+            return Comparison(accuracy, audit_answers(outcomes, picture_of, source))
+        return Comparison(accuracy, audit_errors(errors, picture_of))
 
 
 def evaluate(specification: str | None, model: ir.Model, seed: int) -> Evaluation:
@@ -91,20 +126,36 @@ def _is_class(label: np.ndarray | None) -> bool:
     return label is not None and label.size == 1 and np.issubdtype(label.dtype, np.integer)
 
 
-def _accuracy(model: ir.Model, samples: Sequence[LabelledSample], progress: Progress) -> Value:
-    """Share of samples whose arg-max is their label, with its 95 % interval (normal approximation)."""
-    session = ReferenceSession(model)
-    right = 0
-    for sample in samples:
-        scores = next(iter(session.run(sample.inputs).values()))
-        right += int(np.argmax(scores) == np.asarray(sample.label).item())
+def _numbered(source: DataSource | None) -> list[tuple[int, LabelledSample]]:
+    return list(enumerate(source.evaluation())) if source is not None else []
+
+
+def _run(
+    original: ir.Model, built: ir.Model, samples: Sequence[tuple[int, LabelledSample]], progress: Progress
+) -> tuple[list[Outcome], list[SampleError]]:
+    """Answers of both models where the first output is scores of classes, and errors of the outputs where not."""
+    before, after = ReferenceSession(original), ReferenceSession(built)
+    outcomes: list[Outcome] = []
+    errors: list[SampleError] = []
+    for index, sample in samples:
+        expected, got = before.run(sample.inputs), after.run(sample.inputs)
+        scores, new_scores = (next(iter(outputs.values())) for outputs in (expected, got))
+        label = int(sample.label.item()) if sample.label is not None and _is_class(sample.label) else None
+        # The first sample decides for all: the shape of an output may depend on its input.
+        if outcomes or (not errors and (label is not None or ranks_classes(scores))):
+            outcomes.append(outcome(index, label, scores, new_scores))
+        else:
+            errors.append(sample_error(index, expected, got))
         progress.advance()
-    share = right / len(samples)
-    margin = _NORMAL_95 * float(np.sqrt(share * (1 - share) / len(samples)))
-    return Value(
-        value=share,
-        low=max(0.0, share - margin),
-        high=min(1.0, share + margin),
-        mode=Mode.MEASURED,
-        source=f"ONNX Runtime on {len(samples)} evaluation samples",
-    )
+    return outcomes, errors
+
+
+def _accuracies(outcomes: Sequence[Outcome], source: str) -> dict[str, Metric]:
+    before, after = accuracies(outcomes, source)
+    return {"accuracy_original": before, "accuracy": after}
+
+
+def _no_labels(source: DataSource | None) -> dict[str, Metric]:
+    reason = "the data has no class labels" if source else "no labelled data; give some with --data"
+    missing = Unavailable(unavailable=reason)
+    return {"accuracy_original": missing, "accuracy": missing}

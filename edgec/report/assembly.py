@@ -12,6 +12,7 @@ from edgec.core.target import Target
 from edgec.core.trace import ModelSize, PassRecord
 from edgec.core.version import VERSION
 from edgec.measure.artifact_costs import ArtifactCosts
+from edgec.measure.audit_records import AnswerAudit, ErrorAudit
 from edgec.report.schema import (
     BuildSection,
     FallbackRow,
@@ -40,6 +41,7 @@ class BuildFacts:
         records: the pipeline's trace.
         verification: the comparison with the reference.
         accuracy: `accuracy` and `accuracy_original`.
+        audit: what the passes did to the outputs; None where none of them may change them, or there is no data.
     """
 
     provenance: Provenance
@@ -50,6 +52,7 @@ class BuildFacts:
     records: tuple[PassRecord, ...]
     verification: Verification
     accuracy: Mapping[str, Metric]
+    audit: AnswerAudit | ErrorAudit | None
 
 
 def assemble(facts: BuildFacts, plan: BuildPlan, costs: ArtifactCosts) -> Report:
@@ -79,6 +82,7 @@ def assemble(facts: BuildFacts, plan: BuildPlan, costs: ArtifactCosts) -> Report
         layers=layers,
         reconciliation=reconcile(latency, layers, overhead_ms=costs.overhead_ms, explanation=costs.between_layers),
         fallbacks=tuple(FallbackRow(**fallback.model_dump()) for fallback in plan.fallbacks),
+        audit=facts.audit,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgec.report.check_records import CheckResult, Outcome, Verdict
 from edgec.report.check_text import summary
 from edgec.report.content import STYLES
-from edgec.report.markdown import escaped, prose, table
+from edgec.report.markdown_text import escaped, prose, table
 
 
 def write_check_markdown(result: CheckResult) -> str:

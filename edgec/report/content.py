@@ -12,6 +12,7 @@ from edgec.core.tensor import TensorSpec
 from edgec.core.trace import ModelSize, PassRecord
 from edgec.report import formatting
 from edgec.report.schema import Report, Unverified
+from edgec.report.sensitivity import is_sensitivity
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ STYLES = {
     "l1_misses": MetricStyle("Level 1 misses", formatting.count),
     "last_level_misses": MetricStyle("Last-level misses", formatting.count),
     "luts": MetricStyle("LUTs", formatting.count),
+    "flip_flops": MetricStyle("Flip-flops", formatting.count),
+    "dsps": MetricStyle("DSP blocks", formatting.count),
+    "block_ram_kbit": MetricStyle("Block memory", lambda value: f"{formatting.significant(value)} kbit"),
     "fmax_mhz": MetricStyle("Highest clock", lambda value: f"{formatting.significant(value)} MHz"),
     "cycles": MetricStyle("Cycles", formatting.count),
     "initiation_interval": MetricStyle("Initiation interval", formatting.count),
@@ -202,9 +206,15 @@ def _pass_row(record: PassRecord, tops: tuple[int, ...], *, is_counted: bool) ->
         _changes(record),
         _bars(record.after, tops),
         gate_text(record),
-        ", ".join(_stat_text(key, value) for key, value in sorted(record.stats.items()) if value not in (0, "")),
+        _stats(record),
         formatting.milliseconds(record.seconds * 1000),
     )
+
+
+def _stats(record: PassRecord) -> str:
+    """The statistics that say something; those of single layers have a table of their own."""
+    said = {name: value for name, value in record.stats.items() if value not in (0, "") and not is_sensitivity(name)}
+    return ", ".join(_stat_text(name, value) for name, value in sorted(said.items()))
 
 
 def _stat_text(name: str, value: float | str) -> str:

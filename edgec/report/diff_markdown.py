@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgec.report.diff_content import LayerChangeRow, layer_change_table, metric_change_rows, pass_effect
 from edgec.report.diff_records import ReportDiff
-from edgec.report.markdown import code, escaped, prose, table
+from edgec.report.markdown_text import code, escaped, prose, table
 
 LARGEST_LAYERS = 10
 

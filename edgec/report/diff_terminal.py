@@ -9,7 +9,7 @@ from rich.text import Text
 from edgec.report import formatting
 from edgec.report.diff_content import LayerChangeRow, layer_change_table, metric_change_rows, pass_effect
 from edgec.report.diff_records import ReportDiff
-from edgec.report.terminal import bullets, header_line, plain_table
+from edgec.report.terminal_parts import bullets, header_line, plain_table
 
 LARGEST_LAYERS = 10
 

@@ -6,8 +6,10 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from edgec.report import content, formatting
+from edgec.report.audit_content import audit_sentences, class_rows, example_cards, examples_heading, other_classes
 from edgec.report.layer_table import layer_table
 from edgec.report.schema import Report
+from edgec.report.sensitivity import layer_losses
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,6 +35,12 @@ def write_html(report: Report) -> bytes:
             passes=content.pass_rows(report),
             idle=content.idle_passes(report),
             skipped=content.skipped_rows(report),
+            audit=audit_sentences(report),
+            classes=class_rows(report),
+            other_classes=other_classes(report, len(class_rows(report))),
+            examples=example_cards(report),
+            examples_heading=examples_heading(report),
+            layer_losses=layer_losses(report),
             memory=content.memory_rows(report),
             layers=layer_table(report),
             provenance=content.provenance_rows(report),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 from edgec.report import content, formatting
+from edgec.report.audit_markdown import audit_markdown
 from edgec.report.layer_table import LayerRow, layer_table
+from edgec.report.markdown_text import code, escaped, prose, table
 from edgec.report.schema import Report
 
 LARGEST_LAYERS = 20
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#])")
 
 
 def write_markdown(report: Report, *, largest_layers: int = LARGEST_LAYERS) -> str:
@@ -29,37 +27,13 @@ def write_markdown(report: Report, *, largest_layers: int = LARGEST_LAYERS) -> s
         _assumptions(report),
         _passes(report),
         _skipped(report),
+        audit_markdown(report),
         _layers(report, largest_layers),
         _memory(report),
         _fallbacks(report),
         _provenance(report),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Text that Markdown and HTML leave alone."""
-    return _SPECIAL.sub(r"\\\1", formatting.printable(text))
-
-
-def code(text: str) -> str:
-    """A name as a code span, whatever characters it holds; safe in a table."""
-    shown = formatting.printable(text)
-    longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
-    fence = "`" * (longest + 1)
-    space = " " if longest else ""
-    return f"{fence}{space}{shown}{space}{fence}".replace("|", "\\|")
-
-
-def prose(text: str) -> str:
-    """Escaped text whose `names in backticks` stay code."""
-    return "".join(code(span.text) if span.is_code else escaped(span.text) for span in formatting.spans(text))
-
-
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: frozenset[int] = frozenset()) -> str:
-    """A table; the columns in `numbers` stand flush right. Cells must be Markdown already."""
-    rule = ["---:" if index in numbers else "---" for index in range(len(headings))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *rows))
 
 
 def _metrics(report: Report) -> str:

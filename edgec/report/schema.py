@@ -15,6 +15,7 @@ from edgec.core.counts import Counts
 from edgec.core.metric import Metric, Unavailable, Value
 from edgec.core.tensor import TensorSpec
 from edgec.core.trace import ModelSize, PassRecord
+from edgec.measure.audit_records import AnswerAudit, ErrorAudit
 
 SCHEMA = "edgec-report/1"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -127,6 +128,9 @@ class Metrics(_Section):
         l1_misses: cache lines per inference that the level 1 data cache lacked.
         last_level_misses: cache lines per inference that come from main memory.
         luts: look-up tables of the FPGA.
+        flip_flops: registers of the FPGA.
+        dsps: multiplier blocks of the FPGA.
+        block_ram_kbit: block memory of the FPGA, in kilobits (1024).
         fmax_mhz: highest clock of the placed design.
         cycles: clock cycles per inference.
         initiation_interval: clock cycles between two inferences.
@@ -144,6 +148,9 @@ class Metrics(_Section):
     l1_misses: Metric = _NOT_COUNTED
     last_level_misses: Metric = _NOT_COUNTED
     luts: Metric
+    flip_flops: Metric = _NOT_COUNTED
+    dsps: Metric = _NOT_COUNTED
+    block_ram_kbit: Metric = _NOT_COUNTED
     fmax_mhz: Metric
     cycles: Metric
     initiation_interval: Metric
@@ -258,6 +265,7 @@ class Report(_Section):
         layers: kernel calls in order of execution.
         reconciliation: how layers add up to the latency; absent where a latency is unavailable.
         fallbacks: nodes lowered in a slow or unexpected way.
+        audit: what passes that are not exact did to the outputs on evaluation data; absent without them or it.
     """
 
     schema_name: Literal["edgec-report/1"] = Field(default="edgec-report/1", alias="schema")
@@ -273,6 +281,7 @@ class Report(_Section):
     layers: tuple[Layer, ...]
     reconciliation: Reconciliation | None = None
     fallbacks: tuple[FallbackRow, ...]
+    audit: AnswerAudit | ErrorAudit | None = None
 
     @property
     def final_size(self) -> ModelSize:

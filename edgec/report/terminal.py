@@ -5,25 +5,19 @@ Import this module at the moment of need: it brings in Rich.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from edgec.core.metric import Mode
 from edgec.report import content, formatting
+from edgec.report.audit_terminal import audit_text
 from edgec.report.layer_table import LayerRow, LayerTable, layer_table
 from edgec.report.schema import Report
+from edgec.report.terminal_parts import bar, bullets, header_line, mode_text, plain_table
 
 LARGEST_LAYERS = 10
 WIDE = 100
 """Columns from which bars have room beside their tables."""
-BAR_CELLS = 14
-MODE_STYLES = {Mode.MEASURED: "green", Mode.SIMULATED: "blue", Mode.PREDICTED: "yellow"}
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 class TerminalReport:
@@ -50,54 +44,15 @@ class TerminalReport:
         skipped = content.skipped_rows(report)
         if skipped:
             yield _section("Skipped nodes", _skipped(skipped))
+        audit = audit_text(report)
+        if audit is not None:
+            yield _section("Fidelity on evaluation data", audit)
         table = layer_table(report, largest=self.largest_layers)
         if table is not None:
             yield _section(f"Layers, {_ranking(table)}", _layers(table, wide=wide))
         yield _section("Memory by owner", _memory(report))
         if report.fallbacks:
             yield _section("Fallbacks", _fallbacks(report))
-
-
-def header_line(text: str) -> Text:
-    """A heading that reads as one without colour."""
-    return Text(text, style="bold")
-
-
-def plain_table(*headings: str, numbers: frozenset[int] = frozenset(), long: frozenset[int] = frozenset()) -> Table:
-    """A table with one rule under its head.
-
-    Args:
-        headings: of the columns.
-        numbers: columns that stand flush right and never wrap.
-        long: columns that may fold anywhere.
-    """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for index, heading in enumerate(headings):
-        if index in numbers:
-            table.add_column(heading, justify="right", no_wrap=True)
-        else:
-            table.add_column(heading, overflow="fold" if index in long else "ellipsis", no_wrap=False)
-    return table
-
-
-def bullets(lines: Iterable[str]) -> RenderableType:
-    """A list whose long lines hang."""
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    for line in lines:
-        grid.add_row("-", Text(formatting.printable(line)))
-    return grid
-
-
-def bar(share: float, cells: int = BAR_CELLS) -> Text:
-    """A bar of `cells` characters, filled to `share` in eighths of a character."""
-    eighths = round(max(0.0, min(1.0, share)) * cells * 8)
-    full, part = divmod(eighths, 8)
-    return Text("█" * full + (_EIGHTHS[part] if part else ""), style="cyan")
-
-
-def mode_text(mode: Mode) -> Text:
-    """How a value was had, in a word and a colour."""
-    return Text(mode.value, style=MODE_STYLES[mode])
 
 
 def _section(title: str, body: RenderableType) -> RenderableType:

@@ -53,7 +53,7 @@ def test_every_metric_of_the_contract_is_present() -> None:
     document = json.loads(write_json(sample_report(None)))
     assert list(document) == [
         "schema", "edgec", "model", "target", "build", "assumptions", "passes", "verification", "metrics", "memory",
-        "layers", "reconciliation", "fallbacks",
+        "layers", "reconciliation", "fallbacks", "audit",
     ]  # fmt: skip
     assert document["schema"] == "edgec-report/1"
     assert list(document["metrics"]) == DESIGN_KEYS
@@ -226,6 +226,6 @@ def test_a_damaged_file_is_read_or_refused_with_a_hint(
 @pytest.mark.parametrize("key", sorted(json.loads(CONTENT)))
 @pytest.mark.parametrize("junk", [None, 7, "x", [], {}, [None], {"a": {}}, -1e308, True], ids=repr)
 def test_junk_under_any_key_is_refused_with_a_hint(tmp_path: Path, key: str, junk: object) -> None:
-    allowed = [("assumptions", []), ("passes", []), ("fallbacks", []), ("edgec", "x")]
+    allowed = [("assumptions", []), ("passes", []), ("fallbacks", []), ("edgec", "x"), ("audit", None)]
     if (key, junk) not in allowed:
         assert broken(tmp_path, {key: junk}).code.code in {"EC0803", "EC0804", "EC0805"}
