@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,10 @@ from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.kernel_graph import Operation, Value
 from edgec.backends.tvm.model_lowering import lower_graph
 from edgec.backends.tvm.operators import winograd as operators
+from edgec.backends.tvm.register_tile import choose_tile
 from edgec.backends.tvm.winograd import F2, F4, Filtering
-from edgec.backends.tvm.winograd_choice import FilteringChoice, possible_filterings
+from edgec.backends.tvm.winograd_choice import FilteringChoice, choose_filtering, possible_filterings
+from edgec.core.target_files import load_target
 
 needs_emulator = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-aarch64 is not installed")
 
@@ -166,6 +168,24 @@ def test_a_middle_layer_is_filtered_and_counts_the_multiplications_of_the_convol
 def test_where_it_does_not_pay_the_weights_stay_as_large_as_they_are(case: Case, core: CoreDescription) -> None:
     layer = layer_of(case, core)
     assert math.prod(weights_of(layer).shape) < 1.5 * case.outputs * case.inputs * 9
+
+
+def test_where_memory_is_tight_the_weights_stay_as_large_as_they_are() -> None:
+    case = Case(1, 64, (56, 56), 64, (1, 1, 1, 1))
+    weights_bytes = 64 * 64 * 9 * 4
+    tight, roomy = (replace(NEON, weight_memory_bytes=times * weights_bytes) for times in (8, 32))
+    assert math.prod(weights_of(layer_of(case, tight)).shape) == 64 * 64 * 9
+    assert weights_of(layer_of(case, roomy)).name.endswith(".transformed")
+
+
+def test_a_small_gain_is_not_bought_with_many_bytes() -> None:
+    core, extents, channels = CoreDescription.of(load_target("raspberry-pi-4")), (1, 14, 14), 256
+    direct = choose_tile(extents, channels, core).cost * channels * 9
+    chosen = choose_filtering(extents, channels, channels, core, direct)
+    fastest = min(way.cost for way in possible_filterings(F4, extents, channels, channels, core))
+    assert chosen is not None
+    assert chosen.strips.filtering is F2
+    assert fastest < chosen.cost
 
 
 @needs_emulator

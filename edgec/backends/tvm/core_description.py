@@ -27,6 +27,7 @@ class CoreDescription:
             64-bit Arm does (fmla by element).
         multiplies_halves: whether the vector multiply-add exists for fp16, with twice the lanes of fp32.
         memory_bytes_per_multiply: bytes that memory delivers in the time of a vector multiply-add.
+        weight_memory_bytes: size of the memory that holds the weights, flash where there is some; 0 if unknown.
     """
 
     float_lanes: int
@@ -38,6 +39,7 @@ class CoreDescription:
     multiplies_by_lane: bool = False
     multiplies_halves: bool = False
     memory_bytes_per_multiply: float = _TYPICAL_BYTES_PER_MULTIPLY
+    weight_memory_bytes: int = 0
 
     @classmethod
     def of(cls, target: Target) -> CoreDescription:
@@ -54,6 +56,7 @@ class CoreDescription:
             multiplies_by_lane=_machine(target).startswith(("aarch64", "arm64")),
             multiplies_halves=target.compiler.computes_in_half,
             memory_bytes_per_multiply=_memory_bytes_per_multiply(target, lanes),
+            weight_memory_bytes=int((target.memory.flash_mib or target.memory.size_mib).value * 2**20),
         )
 
 

@@ -95,11 +95,15 @@ class Lowering:
     Attributes:
         core: the core that the kernels run on.
         opsets: version of each operator set that the model imports, by domain.
+        weights_bytes: of all constants of the model; 0 if nobody counted them.
         problems: every node so far that cannot be lowered.
     """
 
-    def __init__(self, core: CoreDescription, opsets: Mapping[str, int], choices: Choices = NO_CHOICES) -> None:
+    def __init__(
+        self, core: CoreDescription, opsets: Mapping[str, int], choices: Choices = NO_CHOICES, weights_bytes: int = 0
+    ) -> None:
         self.core = core
+        self.weights_bytes = weights_bytes
         self._choices = choices
         self.opsets = opsets
         self.steps: list[Step] = []

@@ -52,7 +52,8 @@ def lower_graph(model: ir.Model, core: CoreDescription, name: str, choices: Choi
     Raises:
         EdgecError: EC0401 with every unsupported node in `details`.
     """
-    lowering = Lowering(core, model.opset_imports, choices)
+    weights_bytes = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+    lowering = Lowering(core, model.opset_imports, choices, weights_bytes)
     block = _main_block(lowering, model.graph)
     problems = lowering.problems
     if problems:

@@ -2,8 +2,12 @@
 
 The unit of time is a vector multiply-add, as in the choice of register tiles. Transforms count their loads, stores and
 sums; weights, which grow by 16 / 9 or 4, count as streamed from memory; strips that outgrow the cache go through it.
-The constants were fitted to measured times. The margin asks for more than a tie, as larger weights are a cost by
-themselves on small devices; of ways that are about as fast, the one that takes the least memory is chosen.
+`benchmarks/filtering_times.py` derives the cost of a transform's step from measured times, and says how far the model
+is off; the margin covers that error.
+
+Larger weights are a cost by themselves. A way must save, for every byte that it adds, the time of reading that byte
+from memory twice; so of ways that are about as fast, the one that takes the least memory is chosen. Where memory would
+not hold a network's weights several times over, none of its layers is filtered.
 """
 
 from __future__ import annotations
@@ -21,7 +25,10 @@ from edgec.backends.tvm.winograd import F2, F4, WINDOW, Filtering, Strips
 _ELEMENT_BYTES = 4
 _TRANSFORM_STEP = 3.5
 _MARGIN = 0.8
-_TIE = 1.15
+_READS_SAVED = 2.0
+"""A byte more must pay for itself in time for so many reads of it."""
+_LARGEST_GROWTH = 4
+_LARGEST_SHARE = 0.25
 _FEWEST_CHANNELS = 8
 
 
@@ -33,13 +40,23 @@ class FilteringChoice:
         strips: the matrices and the order of the tiles.
         tile: register tile of the products, rows along the tiles of a strip.
         cost: time in vector multiply-adds.
-        bytes: memory for the transformed weights and a transformed strip.
+        price: the same, with what the bytes cost that it adds: larger weights, and a transformed strip.
     """
 
     strips: Strips
     tile: ConvolutionTile
     cost: float
-    bytes: int
+    price: float
+
+
+def weights_may_grow(weights_bytes: int, core: CoreDescription) -> bool:
+    """Whether a network's weights, were all of them transformed, would leave most of the memory free.
+
+    Args:
+        weights_bytes: of the whole network.
+        core: gives the memory that holds weights; of an unknown size it is large enough.
+    """
+    return core.weight_memory_bytes == 0 or _LARGEST_GROWTH * weights_bytes <= _LARGEST_SHARE * core.weight_memory_bytes
 
 
 def choose_filtering(
@@ -62,10 +79,8 @@ def choose_filtering(
     candidates = [
         choice for filtering in (F2, F4) for choice in possible_filterings(filtering, extents, inputs, outputs, core)
     ]
-    fastest = min(choice.cost for choice in candidates)
-    if fastest >= _MARGIN * direct:
-        return None
-    return min((choice for choice in candidates if choice.cost <= _TIE * fastest), key=lambda choice: choice.bytes)
+    best = min(candidates, key=lambda choice: choice.price)
+    return best if best.cost < _MARGIN * direct and best.price < direct else None
 
 
 def filtering_of(implementation: Implementation, extents: Sequence[int]) -> FilteringChoice | None:
@@ -77,7 +92,7 @@ def filtering_of(implementation: Implementation, extents: Sequence[int]) -> Filt
     tile_rows, tile_columns = math.ceil(rows / filtering.outputs), math.ceil(columns / filtering.outputs)
     height = max(1, implementation.strip_height)
     strips = Strips(filtering, math.ceil(tile_rows / height), height, tile_columns)
-    return FilteringChoice(strips, tile_of(implementation).tile, 0.0, 0)
+    return FilteringChoice(strips, tile_of(implementation).tile, 0.0, 0.0)
 
 
 def implementation_of(choice: FilteringChoice) -> Implementation:
@@ -119,4 +134,5 @@ def _choice(strips: Strips, batch: int, inputs: int, outputs: int, core: CoreDes
     streamed = weights * (count if weights + held > cache else 1)
     spilled = 2 * held * count if held > cache else 0
     cost = count * (products + transforms) + (streamed + spilled) / core.memory_bytes_per_multiply
-    return FilteringChoice(strips, choice.tile, cost, weights + held)
+    added = weights + held - inputs * outputs * WINDOW**2 * _ELEMENT_BYTES
+    return FilteringChoice(strips, choice.tile, cost, cost + _READS_SAVED * added / core.memory_bytes_per_multiply)

@@ -21,7 +21,13 @@ from edgec.backends.tvm.winograd import (
     transformed_input,
     transformed_output,
 )
-from edgec.backends.tvm.winograd_choice import FilteringChoice, choose_filtering, filtering_of, implementation_of
+from edgec.backends.tvm.winograd_choice import (
+    FilteringChoice,
+    choose_filtering,
+    filtering_of,
+    implementation_of,
+    weights_may_grow,
+)
 
 if TYPE_CHECKING:
     from edgec.backends.tvm.operators.convolution import Convolution
@@ -56,10 +62,11 @@ def emit_filtered(
     outputs, inputs = contents.shape[:2]
     extents = (convolution.x.shape[0], *convolution.outputs)
     chosen = lowering.chosen(contraction)
-    if chosen is None:
-        choice = choose_filtering(extents, inputs, outputs, lowering.core, direct_cost)
-    else:
+    choice: FilteringChoice | None = None
+    if chosen is not None:
         choice = filtering_of(chosen, extents)
+    elif weights_may_grow(lowering.weights_bytes, lowering.core):
+        choice = choose_filtering(extents, inputs, outputs, lowering.core, direct_cost)
     if choice is None:
         return None
     strips = choice.strips

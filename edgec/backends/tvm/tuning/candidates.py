@@ -118,7 +118,7 @@ def _filtered(contraction: Contraction, core: CoreDescription) -> Iterator[_Cand
         return
     for filtering in (F2, F4):
         ways = possible_filterings(filtering, contraction.extents, contraction.inputs, contraction.channels, core)
-        best = sorted(ways, key=lambda way: (way.cost, way.bytes))[:_STRIPS_KEPT]
+        best = sorted(ways, key=lambda way: (way.cost, way.price))[:_STRIPS_KEPT]
         yield from (_Candidate(implementation_of(way), way.cost) for way in best)
 
 
