@@ -14,7 +14,7 @@ enum edgec_status {
     EDGEC_OK = 0,
     EDGEC_NULL_POINTER = 1,        /* the workspace, an input or an output is missing */
     EDGEC_UNALIGNED = 2,           /* an input or output is not aligned to its element type */
-    EDGEC_KERNEL_FAILED = 3,       /* a kernel could not get a temporary work space for a thread */
+    EDGEC_KERNEL_FAILED = 3,       /* a kernel, or a part of it on one thread, returned an error */
     EDGEC_TOO_MANY_ITERATIONS = 4, /* a loop's computed trip count exceeds the bound known at compile time */
 };
 

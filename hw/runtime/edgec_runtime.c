@@ -31,7 +31,7 @@ const char *edgec_status_text(int status)
     case EDGEC_UNALIGNED:
         return "an input or output is not aligned to its element type";
     case EDGEC_KERNEL_FAILED:
-        return "a kernel could not get a temporary work space for a thread";
+        return "a kernel, or a part of it on one thread, returned an error";
     case EDGEC_TOO_MANY_ITERATIONS:
         return "a loop's computed trip count exceeds the bound known at compile time";
     default:

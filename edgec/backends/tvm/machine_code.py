@@ -209,7 +209,7 @@ def _as_c_function(function: Any, threads: int, scratch_bytes: dict[str, int]) -
     declarations = [
         tirx.DeclBuffer(parameter, data=pointer) for parameter, pointer in zip(function.params, pointers, strict=True)
     ]
-    scratch = _Scratch(tirx.Var("scratch", _pointer_type("uint8")), threads)
+    scratch = _Scratch(name, tirx.Var("scratch", _pointer_type("uint8")), threads)
     body = scratch.place(function.body)
     for key, value in (("device_type", 1), ("device_id", 0)):
         body = tirx.AttrStmt(StringImm("default"), key, tirx.const(value, "int32"), body)
@@ -235,19 +235,25 @@ class _Scratch:
     part of the scratch area.
 
     Args:
+        symbol: the kernel.
         pointer: the scratch area.
         threads: tasks of a parallel loop whose iterations need scratch.
         start: where the area begins, in bytes from the pointer; in a task an expression.
     """
 
-    def __init__(self, pointer: Any, threads: int, start: Any = 0) -> None:  # noqa: ANN401
+    def __init__(self, symbol: str, pointer: Any, threads: int, start: Any = 0) -> None:  # noqa: ANN401
+        self._symbol = symbol
         self.pointer = pointer
         self.size_bytes = 0
         self._threads = threads
         self._start = start
 
     def place(self, statement: Any) -> Any:  # noqa: ANN401
-        """The statement with its large buffers in the scratch area."""
+        """The statement with its large buffers in the scratch area.
+
+        Raises:
+            EdgecError: EC0402 for a loop without a fixed count, which no schedule makes.
+        """
         from tvm import tirx
 
         match type(statement).__name__:
@@ -268,6 +274,14 @@ class _Scratch:
                 return _with_body(statement, self.place(statement.body))
             case "AllocBuffer":
                 return self._allocation(statement)
+            case "While":
+                # A buffer inside would stay on the stack, however large it is.
+                raise EdgecError(
+                    CODE_GENERATION_FAILED,
+                    "a kernel loops while a condition holds; its temporaries have no place",
+                    where=self._symbol,
+                    hint="report it with the model",
+                )
             case _:
                 return statement
 
@@ -279,13 +293,14 @@ class _Scratch:
         task = tirx.Var("task", loop.loop_var.ty)
         tasks = min(self._threads, extent)
         base = self._reserve(0)
-        needs = _Scratch(self.pointer, self._threads)
+        needs = _Scratch(self._symbol, self.pointer, self._threads)
         body = needs.place(loop.body)
         if not needs.size_bytes:
             return _with_body(loop, body)
         part = _aligned(needs.size_bytes)
         self._reserve(part * tasks)
-        body = _Scratch(self.pointer, self._threads, self._start + base + task * part).place(loop.body)
+        start = self._start + base + task * part
+        body = _Scratch(self._symbol, self.pointer, self._threads, start).place(loop.body)
         length = -(-extent // tasks)
         inner = tirx.Var(f"{loop.loop_var.name}_in_task", loop.loop_var.ty)
         index = loop.min + task * length + inner
