@@ -8,6 +8,7 @@ input and answers with the seconds of as many runs. All engines compute in fp32 
 from __future__ import annotations
 
 import ctypes
+import inspect
 import json
 import os
 import shutil
@@ -17,8 +18,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
+import machine
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -28,6 +31,10 @@ Inputs = dict[str, Array]
 Run = Callable[[], list[Array]]
 _CONVERT_TO_MNN = "import sys, _tools; _tools.mnnconvert(sys.argv)"
 """MNN's own command does the same, but then installs a package with pip and sends what was converted to its makers."""
+
+
+CONVERTED = Path.home() / ".cache/edgec-benchmarks/converted"
+"""What converters made of networks: some take minutes. Delete it after an engine was upgraded."""
 
 
 class UnavailableError(Exception):
@@ -106,6 +113,32 @@ def convert(command: list[str | Path], folder: Path) -> None:
         raise UnavailableError(f"{Path(command[0]).name} ended with {done.returncode}: {told[0].strip()[:200]}")
 
 
+def converted(engine: Callable[..., Run], model: Path, inputs: Inputs, make: Callable[[Path], None]) -> Path:
+    """A folder with what `make` writes into it: made now, or kept from when the same was converted before.
+
+    Args:
+        engine: the caller; what its source says of the conversion counts.
+        model: the network.
+        inputs: as it will be run.
+        make: converts into a folder.
+
+    Raises:
+        UnavailableError: the conversion failed; that is not kept.
+    """
+    shapes = [(name, array.shape, str(array.dtype)) for name, array in inputs.items()]
+    said = repr((engine.__name__, inspect.getsource(engine), shapes, machine.processor_name(), sys.version_info[:2]))
+    place = CONVERTED / f"{engine.__name__}-{sha256(said.encode() + model.read_bytes()).hexdigest()[:24]}"
+    if not place.is_dir():
+        CONVERTED.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix="making-", dir=CONVERTED))
+        try:
+            make(fresh)
+            fresh.replace(place)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return place
+
+
 def script(name: str) -> Path:
     """A command that was installed beside this Python, or else is on PATH."""
     beside = Path(sys.executable).with_name(name)
@@ -143,13 +176,16 @@ def openvino(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
 def iree(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
     from iree import runtime
 
-    source, module = folder / "model.mlir", folder / "model.vmfb"
-    with ProcessPoolExecutor(1) as other:  # What it allocates is not to count as the engine's.
-        fixed = other.submit(fix_shapes, model, inputs, folder).result()
-    convert([script("iree-import-onnx"), fixed, "--opset-version", "18", "-o", source], folder)
-    backend = ["--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu"]
-    tuned = ["--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3"]
-    convert([script("iree-compile"), source, *backend, *tuned, "-o", module], folder)
+    def make(place: Path) -> None:
+        with ProcessPoolExecutor(1) as other:  # What it allocates is not to count as the engine's.
+            fixed = other.submit(fix_shapes, model, inputs, folder).result()
+        source = folder / "model.mlir"
+        convert([script("iree-import-onnx"), fixed, "--opset-version", "18", "-o", source], folder)
+        backend = ["--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu"]
+        tuned = ["--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3"]
+        convert([script("iree-compile"), source, *backend, *tuned, "-o", place / "model.vmfb"], folder)
+
+    module = converted(iree, model, inputs, make) / "model.vmfb"
     if threads > 1:
         runtime.flags.parse_flags(f"--task_topology_max_group_count={threads}")
     loaded = runtime.load_vm_flatbuffer_file(str(module), driver="local-sync" if threads == 1 else "local-task")
@@ -180,15 +216,18 @@ def fix_shapes(model: Path, inputs: Inputs, folder: Path) -> Path:
 def ncnn(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
     import ncnn as engine
 
-    shapes = ",".join("[" + ",".join(map(str, array.shape)) + "]" for array in inputs.values())
-    made = [f"ncnnparam={folder / 'model.ncnn.param'}", f"ncnnbin={folder / 'model.ncnn.bin'}"]
-    convert([script("pnnx"), model, f"inputshape={shapes}", "fp16=0", *made], folder)
+    def make(place: Path) -> None:
+        shapes = ",".join("[" + ",".join(map(str, array.shape)) + "]" for array in inputs.values())
+        made = [f"ncnnparam={place / 'model.ncnn.param'}", f"ncnnbin={place / 'model.ncnn.bin'}"]
+        convert([script("pnnx"), model, f"inputshape={shapes}", "fp16=0", *made], folder)
+
+    place = converted(ncnn, model, inputs, make)
     network = engine.Net()
     network.opt.num_threads = threads
     for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
         setattr(network.opt, option, False)
-    network.load_param(str(folder / "model.ncnn.param"))
-    network.load_model(str(folder / "model.ncnn.bin"))
+    network.load_param(str(place / "model.ncnn.param"))
+    network.load_model(str(place / "model.ncnn.bin"))
     arrays = [engine.Mat(array[0]) for array in inputs.values()]
     names = network.output_names()
 
@@ -204,12 +243,14 @@ def ncnn(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
 def mnn(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
     import MNN
 
-    converted = folder / "model.mnn"
-    options = ["-f", "ONNX", "--modelFile", model, "--MNNModel", converted, "--bizCode", "benchmark"]
-    convert([sys.executable, "-c", _CONVERT_TO_MNN, *options], folder)
-    if not converted.is_file():
-        raise UnavailableError("mnnconvert wrote no model")
-    interpreter = MNN.Interpreter(str(converted))
+    def make(place: Path) -> None:
+        made = place / "model.mnn"
+        options = ["-f", "ONNX", "--modelFile", model, "--MNNModel", made, "--bizCode", "benchmark"]
+        convert([sys.executable, "-c", _CONVERT_TO_MNN, *options], folder)
+        if not made.is_file():
+            raise UnavailableError("mnnconvert wrote no model")
+
+    interpreter = MNN.Interpreter(str(converted(mnn, model, inputs, make) / "model.mnn"))
     session = interpreter.createSession({"numThread": threads, "precision": "high", "backend": "CPU"})
     targets = interpreter.getSessionInputAll(session)
     for name, array in inputs.items():
@@ -236,10 +277,14 @@ def mnn(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
 def litert(model: Path, threads: int, inputs: Inputs, folder: Path) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
-    # onnx2tf 2 writes LiteRT's format without TensorFlow; it needs a Python of 3.12 or later, any on PATH will do.
-    shapes = [f"{name}:{','.join(map(str, array.shape))}" for name, array in inputs.items()]
-    convert([script("onnx2tf"), "-i", model, "-o", folder / "tflite", "-ois", *shapes, "-kat", *inputs], folder)
-    interpreter = Interpreter(str(next((folder / "tflite").glob("*float32.tflite"))), num_threads=threads)
+    def make(place: Path) -> None:
+        # onnx2tf 2 writes LiteRT's format without TensorFlow; it needs a Python of 3.12 or later, any on PATH will do.
+        shapes = [f"{name}:{','.join(map(str, array.shape))}" for name, array in inputs.items()]
+        convert([script("onnx2tf"), "-i", model, "-o", folder / "tflite", "-ois", *shapes, "-kat", *inputs], folder)
+        shutil.copyfile(next((folder / "tflite").glob("*float32.tflite")), place / "model.tflite")
+
+    place = converted(litert, model, inputs, make)
+    interpreter = Interpreter(str(place / "model.tflite"), num_threads=threads)
     interpreter.allocate_tensors()
     places = interpreter.get_input_details()
     for place, array in zip(places, inputs.values(), strict=True):

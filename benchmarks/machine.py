@@ -55,7 +55,7 @@ def observe() -> Machine:
     idle = after[3] + after[4] - before[3] - before[4]
     share = 1.0 - idle / total if total else 0.0
     system = platform.system()
-    return Machine(_processor_name(), len(os.sched_getaffinity(0)), system, os.getloadavg()[0], share)
+    return Machine(processor_name(), len(os.sched_getaffinity(0)), system, os.getloadavg()[0], share)
 
 
 def _processor_time() -> list[int]:
@@ -64,7 +64,8 @@ def _processor_time() -> list[int]:
     return [int(field) for field in first.split()[1:9]]
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
+    """The name that the kernel gives to the processor."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith(("model name", "Model")):
             return line.partition(":")[2].strip()
