@@ -1,7 +1,7 @@
 """Energy of arithmetic and of access to memory, to divide a device's energy among the layers.
 
 Source: M. Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC 2014, figure 1.1.9: 45 nm at
-0.9 V. Newer processes need less of each; only the ratios are used.
+0.9 V, as other papers quote it. Newer processes need less of each; only the ratios are used.
 """
 
 from __future__ import annotations
