@@ -89,8 +89,8 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
         EdgecError: for whatever keeps the artefact from being whole and right; then nothing is left behind.
     """
     progress.start(f"load {options.model.name}")
-    loaded = load_model(options.model)
     target = load_target(options.target)
+    loaded = load_model(options.model, quantisers=target.backend != "tvm")
     backend = _tuned(backend_for(target), target, options)
     passes = pass_list(options.recipe, options.shapes, backend.prerequisites)
     size_of = size_with_shapes(options.shapes)

@@ -23,6 +23,7 @@ from edgec.graph.inputs import sample_inputs
 from edgec.graph.load import load_model
 from edgec.graph.reference import ReferenceSession
 from edgec.measure.board import BoardSession
+from edgec.measure.hls_simulation import raise_for_layer
 from edgec.measure.running import can_run, run_artifact
 from edgec.report.schema import Unverified, Verification, Verified
 
@@ -97,13 +98,16 @@ def verify_build(
     """Run a fresh artefact before it is handed over, on a board if there is one; where it cannot run, that is said.
 
     Raises:
-        EdgecError: EC0607 if the outputs differ by more than the tolerance; what running either side raises.
+        EdgecError: EC0607 if the outputs differ by more than the tolerance, EC1302 where the layer that begins it is
+            known; what running either side raises.
     """
     reason = can_run(interface) if board is None else None
     if reason is not None:
         return Unverified(reason=reason)
     found = compare_with_reference(folder, interface, model, samples, progress, board)
     if not within_tolerance(found):
+        if interface.simulation == "c-simulation":
+            raise_for_layer(folder, interface, model, samples)
         raise EdgecError(
             WRONG_RESULTS,
             f"the largest error is {found.max_relative_error:.3g} of the output's range, {found.tolerance or 0} is allowed",

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from edgec.core.codes.passes import RECURSIVE_FUNCTION
 from edgec.core.errors import EdgecError
 from edgec.core.passes import Kind, Pass, PassContext, PassResult
+from edgec.graph.quantization_qonnx import QONNX_DOMAIN
 from edgec.passes.library_pass import quiet_libraries, run_library_pass
 
 
@@ -17,6 +18,8 @@ class InlineFunctions(Pass):
 
     Exporters write such functions for modules (torch) and for operators beyond the standard (onnxscript). The work
     is done by onnx_ir's `InlinePass`.
+
+    Case 1: the quantisers of QONNX stay where the target is hardware, which builds them as what they are.
     """
 
     name: ClassVar[str] = "inline-functions"
@@ -30,10 +33,12 @@ class InlineFunctions(Pass):
         """
         from onnx_ir.passes.common import InlinePass
 
-        functions = len(model.functions)
+        hardware = context.target.backend != "tvm"
+        kept = {key for key, function in model.functions.items() if hardware and function.domain == QONNX_DOMAIN}
+        functions = len(model.functions) - len(kept)
         if not functions:
             return PassResult(model, modified=False, stats={"inlined functions": 0})
-        inline = InlinePass()
+        inline = InlinePass(lambda function: function.identifier() not in kept)
         try:
             with quiet_libraries():
                 inline.requires(model)

@@ -24,11 +24,12 @@ def backend_for(target: Target) -> Backend:
         from edgec.backends.rtl.backend import RtlBackend
 
         return RtlBackend()
-    if target.backend == "rtl":
+    if target.backend == "hls4ml" and importlib.util.find_spec("hls4ml") is not None:
+        from edgec.backends.hls4ml.backend import HlsBackend
+
+        return HlsBackend()
+    if target.backend in ("rtl", "hls4ml"):
         what, hint = "the tools for FPGAs and ASICs are not installed", "pip install 'edgec[fpga]'"
-    elif target.backend == "tvm":
-        what, hint = "the compiler for CPUs is not installed", "pip install 'edgec[tvm]'"
     else:
-        what = f"this version of edgec has no backend {target.backend}"
-        hint = "choose a target whose backend is tvm or rtl; see `edgec targets list`"
+        what, hint = "the compiler for CPUs is not installed", "pip install 'edgec[tvm]'"
     raise EdgecError(TOOL_MISSING, what, where=f"target {target.name}", hint=hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,11 +25,19 @@ def report(
     artifact: Artifact,
     format: Annotated[Format, typer.Option("--format", help="How to render it.")] = Format.TERMINAL,  # noqa: A002
     json: Json = False,
+    imported: Annotated[
+        Path | None,
+        typer.Option("--import", help="Put the numbers of the vendor's csynth.xml into the artefact's report first."),
+    ] = None,
 ) -> None:
     """Show the report of an artefact, or of a report.json."""
     from edgec.report.files import load_report, write_json
 
     loaded = load_report(artifact)
+    if imported is not None:
+        from edgec.report.vendor_report import import_vendor_report
+
+        loaded = import_vendor_report(artifact, loaded, imported)
     if json or format is Format.JSON:
         terminal.write(write_json(loaded).decode())
     elif format is Format.MARKDOWN:

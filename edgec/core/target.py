@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edgec.core.target_hls import Hls
 from edgec.core.target_prediction import Prediction
+from edgec.core.target_quantity import Basis as Basis
+from edgec.core.target_quantity import Quantity as Quantity
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Basis(StrEnum):
-    """What a number of a datasheet rests on."""
-
-    DATASHEET = "datasheet"
-    PUBLISHED = "published-measurement"
-    MEASURED = "measured-here"
-    ASSUMED = "assumed"
-
-
-class Quantity(_Section):
-    """A number with its origin; the unit stands in the name of the field that holds it."""
-
-    value: float = Field(gt=0, allow_inf_nan=False)
-    basis: Basis
-    source: str = Field(min_length=3)
 
 
 class Compiler(_Section):
@@ -175,8 +160,8 @@ class Asic(_Section):
 class Target(_Section):
     """A device that edgec compiles for.
 
-    A processor has the sections `compiler`, `core` and `memory`; hardware that is made for one network has `fpga` or
-    `asic` instead.
+    A processor has the sections `compiler`, `core` and `memory`; hardware that is made for one network has `fpga`,
+    `asic` or `hls` instead.
 
     Attributes:
         name: what `--target` takes.
@@ -198,6 +183,7 @@ class Target(_Section):
     emulator: Emulator | None = None
     fpga: Fpga | None = None
     asic: Asic | None = None
+    hls: Hls | None = None
 
     @model_validator(mode="after")
     def _has_the_sections_of_its_backend(self) -> Self:
@@ -207,4 +193,6 @@ class Target(_Section):
             raise ValueError(f"a target of the backend {self.backend} needs the section [{missing[0]}]")
         if self.backend == "rtl" and (self.fpga is None) == (self.asic is None):
             raise ValueError("a target of the backend rtl needs one of the sections [fpga] and [asic]")
+        if self.backend == "hls4ml" and self.hls is None:
+            raise ValueError("a target of the backend hls4ml needs the section [hls]")
         return self

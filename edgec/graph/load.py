@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from edgec.core.codes.model import MODEL_DAMAGED, MODEL_NOT_READABLE, NOT_ONNX
 from edgec.core.errors import EdgecError
 from edgec.graph.contractions import check_contractions
+from edgec.graph.quantization_qonnx import QONNX_DOMAIN, add_missing_functions
 from edgec.graph.quiet import quiet_onnx_ir
 from edgec.graph.shapes import infer_shapes
 from edgec.graph.structure import check_structure, graphs_of, tensors_of
@@ -76,8 +77,13 @@ class LoadedModel:
     path: Path
 
 
-def load_model(path: Path) -> LoadedModel:
+def load_model(path: Path, *, quantisers: bool = False) -> LoadedModel:
     """Load and check an ONNX file.
+
+    Args:
+        path: of the file.
+        quantisers: whether calls of QONNX's functions stay, for hardware that builds them; else their bodies take
+            their place, as with every other function.
 
     Raises:
         EdgecError: EC0201 to EC0207; no other exception leaves this function whatever the file holds.
@@ -87,7 +93,8 @@ def load_model(path: Path) -> LoadedModel:
     files = WeightFiles(path, content)
     check_structure(proto)
     model = _to_ir(proto, files)
-    _inline_and_sort(model)
+    add_missing_functions(model)
+    _inline_and_sort(model, quantisers)
     infer_shapes(model)
     check_contractions(model)
     return LoadedModel(model, identifier(path.stem), _sha256(path, files.external_paths), path)
@@ -218,12 +225,12 @@ def _put_weights(model: ir.Model, mapped: dict[str, ir.TensorProtocol]) -> None:
                 node.attributes[name] = ir.AttrTensors(name, [real(item) or item for item in attribute.value])
 
 
-def _inline_and_sort(model: ir.Model) -> None:
+def _inline_and_sort(model: ir.Model, quantisers: bool) -> None:
     from onnx_ir.passes.common import InlinePass
 
     try:
         if model.functions:
-            InlinePass()(model)
+            InlinePass(lambda function: not (quantisers and function.domain == QONNX_DOMAIN))(model)
     except (ir.passes.PassError, *_READER_ERRORS) as error:
         what = f"the functions of the model cannot be inlined: {_innermost(error)}"
         raise EdgecError(MODEL_DAMAGED, what, hint=_EXPORT_AGAIN) from error

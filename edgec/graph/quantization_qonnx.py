@@ -45,6 +45,19 @@ def add_functions(model: ir.Model) -> None:
         model.functions[function.identifier()] = function
 
 
+def add_missing_functions(model: ir.Model) -> None:
+    """Attach the bodies where the model calls them without: Brevitas and QONNX's own tools leave them out.
+
+    Models with another rounding than to the nearest even stay as they are, because the body does not say it.
+    """
+    calls = [node for node in model.graph if node.domain == QONNX_DOMAIN]
+    modes = {node.attributes.get_string("rounding_mode", "ROUND") for node in calls}
+    names = {node.op_type for node in calls}
+    known = {function.name for function in model.functions.values() if function.domain == QONNX_DOMAIN}
+    if names and not known and names <= {"Quant", "BipolarQuant"} and modes <= {"ROUND"}:
+        add_functions(model)
+
+
 def _node(op_type: str, inputs: Sequence[ir.Value], attributes: dict[str, int | str], prefix: str) -> ir.Node:
     return ir.node(op_type, list(inputs), attributes, domain=QONNX_DOMAIN, name=f"{prefix}/{op_type}")
 
@@ -77,7 +90,7 @@ class _Body:
 
 
 def _quant() -> ir.Function:
-    """(clip(round(x / scale + zero), low, high) − zero) · scale.
+    """(clip(round(x / scale + zero), low, high) − zero) · scale + 0, so that no result is −0, which integers lack.
 
     low = signed · (narrow − 2^(bits − 1)); high = 2^(bits − signed) − 1 − (1 − signed) · narrow.
     """
@@ -91,7 +104,7 @@ def _quant() -> ir.Function:
     high = body.one("Sub", body.one("Sub", whole, one), unsigned_narrow)
     steps = body.one("Round", body.one("Add", body.one("Div", x, scale), zero))
     clipped = body.one("Min", body.one("Max", steps, low), high)
-    result = body.one("Mul", body.one("Sub", clipped, zero), scale)
+    result = body.one("Add", body.one("Mul", body.one("Sub", clipped, zero), scale), body.number(0.0))
     attributes = [
         ir.AttrInt64("signed", 1),
         ir.AttrInt64("narrow", 0),

@@ -61,4 +61,18 @@ def _hardware(
     return measure_hardware(folder, plan, target, tuple(samples), progress)
 
 
-_METERS: Mapping[str, Meter] = {"tvm": _program, "rtl": _hardware}
+def _synthesis(
+    folder: Path,
+    plan: BuildPlan,
+    target: Target,
+    samples: Sequence[Sample],
+    threads: int,
+    progress: Progress,
+    board: BoardSession | None,
+) -> ArtifactCosts:
+    from edgec.measure.hls_cost import estimate_synthesis
+
+    return estimate_synthesis(folder, plan, target)
+
+
+_METERS: Mapping[str, Meter] = {"tvm": _program, "rtl": _hardware, "hls4ml": _synthesis}

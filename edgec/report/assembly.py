@@ -101,8 +101,10 @@ def _model(facts: BuildFacts, plan: BuildPlan) -> ModelSection:
 
 def _layers(planned: tuple[PlannedLayer, ...], costs: ArtifactCosts) -> tuple[Layer, ...]:
     rows = zip(planned, costs.layer_latency_ms, costs.layer_energy_mj, costs.layer_counts, strict=True)
+    # The plan's share is one of inferences, the report's one of the latency.
+    wanted = set(Layer.model_fields) - {"share"}
     return tuple(
-        Layer(**layer.model_dump(include=set(Layer.model_fields)), latency_ms=latency, energy_mj=energy, counts=counts)
+        Layer(**layer.model_dump(include=wanted), latency_ms=latency, energy_mj=energy, counts=counts)
         for layer, latency, energy, counts in rows
     )
 

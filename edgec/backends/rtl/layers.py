@@ -23,7 +23,7 @@ FRACTION_BITS = 16
 def matrix_product(builder: GraphBuilder, node: ir.Node, known: list[Known]) -> Known:
     """MatMul and Gemm with constant weights."""
     source = wire_of(known[0])
-    weights, scale = _weights(known[1])
+    weights, scale = integer_weights(known[1])
     if node.op_type == "Gemm":
         if attribute_int(node, "transA", 0) or {node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")} != {
             1.0
@@ -45,7 +45,7 @@ def matrix_product(builder: GraphBuilder, node: ir.Node, known: list[Known]) -> 
 def convolution(builder: GraphBuilder, node: ir.Node, known: list[Known]) -> Known:
     """Conv of any grouping, in one or two dimensions."""
     source = wire_of(known[0])
-    weights, scale = _weights(known[1])
+    weights, scale = integer_weights(known[1])
     if len(source.shape) not in (3, 4):
         raise UnsupportedError("it is not in one or two dimensions", "use a convolution of lines or of pictures")
     groups = attribute_int(node, "group", 1)
@@ -81,7 +81,7 @@ def average_pool(builder: GraphBuilder, node: ir.Node, known: list[Known]) -> Kn
     source = wire_of(known[0])
     whole = node.op_type == "GlobalAveragePool"
     window = source.shape[2:] if whole else tuple(node.attributes["kernel_shape"].as_ints())
-    if not whole and any(_pads(node, len(window))) and not attribute_int(node, "count_include_pad", 0):
+    if not whole and any(padding(node, len(window))) and not attribute_int(node, "count_include_pad", 0):
         raise UnsupportedError("its windows at the border have fewer elements", "count the padding, or pool without")
     windows = _windows(node, source.shape, window)
     channels, positions, terms = windows.shape
@@ -183,7 +183,7 @@ def _on_grid(values: Scale) -> bool:
     return bool((values == np.rint(values)).all())
 
 
-def _weights(known: Known) -> tuple[Integers, Scale]:
+def integer_weights(known: Known) -> tuple[Integers, Scale]:
     """Weights as integers and their scales, which are the same for every term of a sum."""
     if isinstance(known, Wire):
         raise UnsupportedError("it multiplies two values", "multiply by constant weights")
@@ -200,7 +200,7 @@ def _windows(node: ir.Node, shape: Sequence[int], window: Sequence[int]) -> Inte
     """[C, positions, elements of the window]: flat indices of a tensor [1, C, ...]; -1 in the padding."""
     rank = len(window)
     strides, dilations = (_ints(node, name, [1] * rank) for name in ("strides", "dilations"))
-    pads = _pads(node, rank)
+    pads = padding(node, rank)
     last = [0] * rank
     indices = np.arange(int(np.prod(shape))).reshape(shape[1:])
     extents = _extents(node, shape, window)
@@ -224,7 +224,7 @@ def _extents(node: ir.Node, shape: Sequence[int], window: Sequence[int]) -> tupl
     return tuple(int(extent) for extent in found if isinstance(extent, int))[2:]
 
 
-def _pads(node: ir.Node, rank: int) -> list[int]:
+def padding(node: ir.Node, rank: int) -> list[int]:
     """Padding before each axis and after, in ONNX's order."""
     mode = node.attributes.get_string("auto_pad", "NOTSET")
     if mode not in ("NOTSET", "VALID", ""):

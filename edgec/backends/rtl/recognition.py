@@ -16,9 +16,9 @@ from edgec.core.codes.backend import UNSUPPORTED_NODES
 from edgec.core.errors import EdgecError
 from edgec.graph.shapes import model_inputs
 
-_Lowering = Callable[[GraphBuilder, ir.Node, list[Known]], Known]
+Lowering = Callable[[GraphBuilder, ir.Node, list[Known]], Known]
 
-_LOWERINGS: Mapping[str, _Lowering] = {
+_LOWERINGS: Mapping[str, Lowering] = {
     "Add": layers.add,
     "AveragePool": layers.average_pool,
     "Clip": quantisers.clip,
@@ -47,10 +47,12 @@ class Recognised:
     Attributes:
         graph: the integers; None if some node has no integer form.
         unsupported: those nodes.
+        builder: what each ONNX value became.
     """
 
     graph: IntegerGraph | None
     unsupported: tuple[Fallback, ...]
+    builder: GraphBuilder
 
 
 def integer_graph(model: ir.Model) -> IntegerGraph:
@@ -71,8 +73,14 @@ def integer_graph(model: ir.Model) -> IntegerGraph:
     return found.graph
 
 
-def recognise(model: ir.Model) -> Recognised:
-    """The integer graph, or every node that keeps the model from having one; their successors are not named."""
+def recognise(model: ir.Model, more: Mapping[str, Lowering] | None = None) -> Recognised:
+    """The integer graph, or every node that keeps the model from having one; their successors are not named.
+
+    Args:
+        model: quantised, with static shapes.
+        more: lowerings of operators that only the caller can build, by operator.
+    """
+    lowerings = {**_LOWERINGS, **(more or {})}
     builder = GraphBuilder()
     unsupported: list[Fallback] = []
     for value in model_inputs(model):
@@ -82,7 +90,7 @@ def recognise(model: ir.Model) -> Recognised:
             builder.known[name] = Constant(value.const_value.numpy())
     for node in model.graph:
         try:
-            _lower(builder, node)
+            _lower(builder, node, lowerings)
         except UnsupportedError as problem:
             unsupported.append(Fallback(node=f"{node.name} ({node.op_type})", reason=problem.reason, hint=problem.hint))
     outputs = []
@@ -93,17 +101,18 @@ def recognise(model: ir.Model) -> Recognised:
         elif not unsupported:
             reason = "it is not quantised, or does not depend on the inputs"
             unsupported.append(Fallback(node=f"output {value.name}", reason=reason, hint="quantise the network first"))
-    return Recognised(None if unsupported else builder.finish(tuple(outputs)), tuple(unsupported))
+    graph = None if unsupported else builder.finish(tuple(outputs))
+    return Recognised(graph, tuple(unsupported), builder)
 
 
-def _lower(builder: GraphBuilder, node: ir.Node) -> None:
+def _lower(builder: GraphBuilder, node: ir.Node, lowerings: Mapping[str, Lowering]) -> None:
     names = [value.name for value in node.inputs if value is not None]
     if any(name not in builder.known for name in names):
         return
     if node.op_type == "Constant":
         builder.known[str(node.outputs[0].name)] = Constant(node.attributes["value"].as_tensor().numpy())
         return
-    lowering = _LOWERINGS.get(node.op_type)
+    lowering = lowerings.get(node.op_type)
     if lowering is None:
         raise UnsupportedError(
             f"{node.op_type} has no form on integers here", "cut the model before it, or compute it on the host"

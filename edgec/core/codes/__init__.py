@@ -14,6 +14,7 @@
 | EC10xx | training |
 | EC11xx | FPGAs and ASICs |
 | EC12xx | split computing |
+| EC13xx | high-level synthesis |
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The backend for the vendors' high-level synthesis, through hls4ml."""

@@ -1,0 +1,169 @@
+"""The report of Vitis HLS or Vivado HLS (`csynth.xml`) in the place of estimates.
+
+The format is that of `csynth.xml` as UG1399 (Vitis High-Level Synthesis User Guide, "Synthesis Summary") describes it:
+`PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod` in nanoseconds,
+`SummaryOfOverallLatency/{Worst-caseLatency, Interval-max, …}` in cycles, and `AreaEstimates/Resources/{LUT, FF, DSP,
+BRAM_18K, URAM}`.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgec.core.codes.hls import VENDOR_REPORT
+from edgec.core.errors import EdgecError
+from edgec.core.metric import Metric, Mode, Unavailable, Value, exact
+from edgec.core.small_file import read_small_file
+from edgec.report.files import write_json
+from edgec.report.html import write_html
+from edgec.report.schema import Report
+
+_BLOCK_KBIT = 18
+_ULTRA_KBIT = 288
+
+
+@dataclass(frozen=True)
+class VendorReport:
+    """What the vendor's synthesis estimates of the top function.
+
+    Attributes:
+        version: of the tool.
+        clock_ns: clock period that the circuit reaches.
+        best_cycles: least cycles of an inference; None where the tool does not know.
+        worst_cycles: most cycles.
+        interval: cycles between two inferences.
+        luts: look-up tables.
+        flip_flops: registers.
+        dsps: multiplier blocks.
+        block_ram_kbit: block and ultra memory.
+    """
+
+    version: str
+    clock_ns: float
+    best_cycles: int | None
+    worst_cycles: int | None
+    interval: int | None
+    luts: int
+    flip_flops: int
+    dsps: int
+    block_ram_kbit: int
+
+
+def read_vendor_report(path: Path) -> VendorReport:
+    """Read a `csynth.xml`.
+
+    Raises:
+        EdgecError: EC1303 where the file is missing, no XML, or lacks a number.
+    """
+    try:
+        content = read_small_file(path)
+        if b"<!ENTITY" in content or b"<!DOCTYPE" in content:
+            raise _unreadable(path, "it declares entities, which such reports do not")
+        root = ElementTree.fromstring(content)  # noqa: S314 - no entities, see above
+    except OSError as problem:
+        raise _unreadable(path, problem.strerror or str(problem)) from problem
+    except ElementTree.ParseError as problem:
+        raise _unreadable(path, f"it is no XML: {problem}") from problem
+    latency, area = "PerformanceEstimates/SummaryOfOverallLatency", "AreaEstimates/Resources"
+    dsp = next((name for name in ("DSP", "DSP48E") if root.find(f"{area}/{name}") is not None), "DSP")
+    blocks = _number(root, f"{area}/BRAM_18K", path)
+    ultra = int(root.findtext(f"{area}/URAM") or 0)
+    clock = root.findtext("PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod")
+    try:
+        clock_ns = float(str(clock))
+    except ValueError as problem:
+        raise _unreadable(path, "it has no EstimatedClockPeriod") from problem
+    return VendorReport(
+        version=root.findtext("ReportVersion/Version") or "of unknown version",
+        clock_ns=clock_ns,
+        best_cycles=_cycles(root.findtext(f"{latency}/Best-caseLatency")),
+        worst_cycles=_cycles(root.findtext(f"{latency}/Worst-caseLatency")),
+        interval=_cycles(root.findtext(f"{latency}/Interval-max")),
+        luts=_number(root, f"{area}/LUT", path),
+        flip_flops=_number(root, f"{area}/FF", path),
+        dsps=_number(root, f"{area}/{dsp}", path),
+        block_ram_kbit=blocks * _BLOCK_KBIT + ultra * _ULTRA_KBIT,
+    )
+
+
+def import_vendor_report(artifact: Path, report: Report, path: Path) -> Report:
+    """Take over a vendor's report, and write the artefact's `report.json` and `report.html` again.
+
+    Args:
+        artifact: the folder of the artefact, or its report.json.
+        report: its report.
+        path: the `csynth.xml`.
+
+    Raises:
+        EdgecError: EC1303 where that cannot be read, or the artefact is not one of high-level synthesis.
+    """
+    if report.target.backend != "hls4ml":
+        raise _unreadable(artifact, f"the artefact is one of the backend {report.target.backend}, not of hls4ml")
+    made = with_vendor_report(report, read_vendor_report(path))
+    folder = artifact if artifact.is_dir() else artifact.parent
+    (folder / "report.json").write_bytes(write_json(made))
+    (folder / "report.html").write_bytes(write_html(made))
+    return made
+
+
+def with_vendor_report(report: Report, found: VendorReport) -> Report:
+    """The report with the vendor's numbers; its own estimates of the same things are replaced."""
+    source = f"the vendor's synthesis {found.version}, before place and route"
+    metrics: dict[str, Metric] = {
+        "luts": exact(found.luts, Mode.SIMULATED, source),
+        "flip_flops": exact(found.flip_flops, Mode.SIMULATED, source),
+        "dsps": exact(found.dsps, Mode.SIMULATED, source),
+        "block_ram_kbit": exact(found.block_ram_kbit, Mode.SIMULATED, source),
+        "fmax_mhz": exact(1e3 / found.clock_ns, Mode.SIMULATED, source),
+        "initiation_interval": _metric(found.interval, source),
+        "cycles": _metric(found.worst_cycles, source),
+    }
+    if found.worst_cycles is not None:
+        to_ms = found.clock_ns / 1e6
+        latency = Value(
+            value=found.worst_cycles * to_ms,
+            low=(found.best_cycles or found.worst_cycles) * to_ms,
+            high=found.worst_cycles * to_ms,
+            mode=Mode.SIMULATED,
+            source=f"{found.worst_cycles} cycles of {found.clock_ns:g} ns; {source}",
+        )
+        metrics |= {"latency_ms": latency, "energy_mj": _energy(report, latency)}
+    return report.model_copy(update={"metrics": report.metrics.model_copy(update=metrics)})
+
+
+def _energy(report: Report, latency: Value) -> Metric:
+    """The board's power, as the build had it, times the new latency."""
+    energy, before = report.metrics.energy_mj, report.metrics.latency_ms
+    if isinstance(energy, Unavailable) or isinstance(before, Unavailable):
+        return energy
+    watts = energy.value / before.value
+    return Value(
+        value=latency.value * watts,
+        low=latency.low * watts,
+        high=latency.high * watts,
+        mode=Mode.PREDICTED,
+        source=f"{watts:.3g} W of the whole board; {latency.source}",
+    )
+
+
+def _metric(number: int | None, source: str) -> Metric:
+    if number is None:
+        return Unavailable(unavailable="the vendor's synthesis could not tell: a loop without a fixed bound")
+    return exact(number, Mode.SIMULATED, source)
+
+
+def _cycles(text: str | None) -> int | None:
+    return int(text) if text and text.strip().isdigit() else None
+
+
+def _number(root: ElementTree.Element, place: str, path: Path) -> int:
+    text = root.findtext(place)
+    if text is None or not text.strip().isdigit():
+        raise _unreadable(path, f"it has no {place}")
+    return int(text)
+
+
+def _unreadable(path: Path, reason: str) -> EdgecError:
+    return EdgecError(VENDOR_REPORT, reason, where=str(path), hint=VENDOR_REPORT.remedy)
