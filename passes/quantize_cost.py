@@ -3,38 +3,78 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 from edgec.core.target import Target
 from edgec.passes.quantize_layers import Layer
 
-_INSTRUCTIONS_WITHOUT_DOT_PRODUCT = 2.4
-"""Instructions of an integer SqueezeNet over those of the fp32 one on a Cortex-A72, counted under emulation.
+_FEW_CHANNELS = 4
 
-Eight-bit products must be widened to sums of 32 bits, two instructions for what one multiply-add does in fp32.
+
+class LayerKind(StrEnum):
+    """What decides how much integers gain."""
+
+    FIRST = "a convolution of few channels"
+    WINDOW = "a convolution with a window"
+    POINTWISE = "a convolution without a window"
+    GROUPED = "a convolution in groups"
+    DEPTHWISE = "a depthwise convolution"
+    PRODUCT = "a matrix product"
+
+    @classmethod
+    def of(cls, layer: Layer) -> LayerKind:
+        """The kind of a layer."""
+        if layer.node.op_type != "Conv":
+            return cls.PRODUCT
+        if layer.groups > 1:
+            return cls.DEPTHWISE if layer.weights.shape[1] == 1 else cls.GROUPED
+        if layer.weights.shape[1] <= _FEW_CHANNELS:
+            return cls.FIRST
+        return cls.POINTWISE if all(extent == 1 for extent in layer.weights.shape[2:]) else cls.WINDOW
+
+
+# The geometric means of benchmarks/quantization_layers.py for a Raspberry Pi 4 and a Raspberry Pi 5.
+_INSTRUCTION_RATIOS: Mapping[str, Mapping[LayerKind, float]] = {
+    "none": {
+        LayerKind.FIRST: 1.72,
+        LayerKind.WINDOW: 3.20,
+        LayerKind.POINTWISE: 1.28,
+        LayerKind.GROUPED: 1.18,
+        LayerKind.DEPTHWISE: 1.48,
+        LayerKind.PRODUCT: 0.95,
+    },
+    "sdot": {},
+}
+"""Instructions in integers over those in fp32 on 64-bit Arm, by the dot product that the core has.
+
+Without one, eight-bit products are widened twice, while fp32 has a multiply-add, and Winograd's algorithm for windows.
 """
 
 
 def slower_layers(layers: Sequence[Layer], target: Target | None) -> dict[str, str]:
     """The layers that integers would slow down on a target, by name, with the reason.
 
-    Cores with vectors but without an instruction that sums products of small integers take longer for integers.
-    Cores without vectors spend one multiplication on a product either way, and read a quarter of the bytes. Without a
-    target, and for hardware that is made for the network, no layer is slower.
+    Decided by instructions, for 64-bit Arm: x86 sums products of small integers in one instruction, and cores without
+    vectors spend one multiplication on a product either way and read a quarter of the bytes. Without a target, and for
+    hardware that is made for the network, no layer is slower.
     """
-    if target is None or target.backend != "tvm":
+    if target is None or target.backend != "tvm" or not is_arm64(target):
         return {}
-    core = target.core
-    if core.dot_product != "none" or core.vector_bits.value <= 32 or _multiplies_pairs(target):
-        return {}
-    reason = (
-        f"{target.name} has no dot product of eight-bit integers: integers take about "
-        f"{_INSTRUCTIONS_WITHOUT_DOT_PRODUCT:g} times the instructions of fp32"
-    )
-    return {layer.name: reason for layer in layers}
+    ratios = _INSTRUCTION_RATIOS.get(target.core.dot_product, {})
+    reasons = {}
+    for layer in layers:
+        kind = LayerKind.of(layer)
+        if ratios.get(kind, 0.0) > 1.0:
+            dot = "no dot product" if target.core.dot_product == "none" else "a dot product"
+            reasons[layer.name] = (
+                f"{kind.value} takes {ratios[kind]:g} times the instructions of fp32 in integers on {target.name}, "
+                f"which has {dot} of eight-bit integers"
+            )
+    return reasons
 
 
-def _multiplies_pairs(target: Target) -> bool:
-    """Whether the core multiplies int16 and sums pairs, as every x86 does."""
+def is_arm64(target: Target) -> bool:
+    """Whether the core is a 64-bit Arm."""
     triple = target.compiler.triple
-    return (platform.machine() if triple == "native" else triple).lower().startswith(("x86_64", "amd64"))
+    return (platform.machine() if triple == "native" else triple).lower().startswith(("aarch64", "arm64"))

@@ -14,6 +14,7 @@ from edgec.core.tensor import Sample
 from edgec.graph.quantization import QuantizationPlan, QuantizedWeights, Quantizer
 from edgec.passes.calibration import Observed, observe
 from edgec.passes.calibration_ranges import Method, chosen_range
+from edgec.passes.quantize_cost import is_arm64
 from edgec.passes.quantize_layers import Layer, shared_ranges
 from edgec.passes.quantize_weights import corrected_bias, weights_quantizer
 from edgec.passes.reconstruct_weights import reconstruct
@@ -28,12 +29,12 @@ class Signedness(StrEnum):
     SYMMETRIC = "symmetric"
 
     def for_target(self, target: Target | None) -> Signedness:
-        """What the kernels of a target take without a shift: signed for sdot, unsigned for all others."""
+        """What the kernels of a target take without a shift: signed on 64-bit Arm, unsigned on all others."""
         if self is not Signedness.TARGET:
             return self
         if target is None or target.backend != "tvm":
             return Signedness.UNSIGNED
-        return Signedness.SIGNED if target.core.dot_product == "sdot" else Signedness.UNSIGNED
+        return Signedness.SIGNED if is_arm64(target) else Signedness.UNSIGNED
 
 
 @dataclass(frozen=True)

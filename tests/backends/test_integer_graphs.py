@@ -124,6 +124,20 @@ def test_nodes_that_stay_float_say_why() -> None:
     ]
 
 
+def test_a_residual_sum_follows_integer_sums_in_their_kernel() -> None:
+    g = GraphBuilder("residual", 17)
+    x = quantized(g, g.input("image", (1, 8, 9, 9)))
+    weights = g.node("DequantizeLinear", g.random_int8(8, 8, 1, 1), g.constant(0.01), g.constant(0, np.int8))
+    total = g.node("Add", x, g.node("Conv", x, weights))
+    g.node("Identity", quantized(g, total, OTHER), output="y")
+    g.output("y", (1, 8, 9, 9))
+    model = ir.from_proto(onnx.shape_inference.infer_shapes(g.model()))
+    plan = TvmBackend().plan(model, load_target("host"), name="net", threads=1, progress=Silent())
+    assert [fallback.node for fallback in plan.fallbacks if fallback.node.startswith("Add")] == []
+    product = next(layer for layer in plan.layers if layer.macs)
+    assert any(node.startswith("Add") for node in product.nodes)
+
+
 def test_a_model_that_is_not_quantized_is_left_alone() -> None:
     model = ir.from_proto(residual_net())
     assert form_integer_nodes(model) == IntegerForm(model, (), ())
@@ -163,7 +177,7 @@ def built_and_run(model: onnx.ModelProto, folder: Path, target_name: str) -> tup
 
     passed = ir.from_proto(model)
     for step in pass_list("exact", {}, TvmBackend.prerequisites):
-        passed = step.run(passed, PassContext()).model
+        passed = step.run(passed, PassContext(load_target(target_name))).model
     plan = TvmBackend().plan(passed, load_target(target_name), name="net", threads=1, progress=Silent())
     execute(plan, folder, Silent())
     sample = plan.interface.inputs[0]
@@ -173,7 +187,7 @@ def built_and_run(model: onnx.ModelProto, folder: Path, target_name: str) -> tup
     return next(iter(made.values())), reference(model, values)[0], precisions
 
 
-TARGETS = ["host", pytest.param("raspberry-pi-5", marks=pytest.mark.emulator)]
+TARGETS = ["host", *(pytest.param(f"raspberry-pi-{model}", marks=pytest.mark.emulator) for model in (4, 5))]
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -98,16 +98,18 @@ def test_ignored_layers_stay_float() -> None:
 
 def test_layers_stay_float_where_integers_are_slower() -> None:
     result = quantize(network(), "raspberry-pi-4")
-    assert not result.modified
-    assert len(result.skipped) == 5
+    assert result.stats["layers in integers"] == 1
+    assert len(result.skipped) == 4
     assert all("no dot product" in skip.reason for skip in result.skipped)
-    assert quantize(network(), "raspberry-pi-4", speed="ignored").modified
+    assert "a convolution of few channels takes 1.72 times" in result.skipped[0].reason
+    assert quantize(network(), "raspberry-pi-4", speed="ignored").stats["layers in integers"] == 5
 
 
 def test_the_target_chooses_the_sign() -> None:
-    signed = quantize(network(), "raspberry-pi-5")
-    points = [n.inputs[2].const_value.dtype for n in signed.model.graph if n.op_type == "QuantizeLinear"]
-    assert set(points) == {ir.DataType.INT8}
+    for target, wanted in (("raspberry-pi-5", "INT8"), ("raspberry-pi-4", "INT8"), ("cortex-m7", "UINT8")):
+        made = quantize(network(), target).model
+        points = [node.inputs[2].const_value.dtype for node in made.graph if node.op_type == "QuantizeLinear"]
+        assert {point.name for point in points} == {wanted}
 
 
 @pytest.mark.parametrize("op", ["Conv", "MatMul"])

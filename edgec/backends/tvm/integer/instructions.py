@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgec.backends.tvm.core_description import CoreDescription
+import numpy as np
 
-_ACCUMULATOR = "int32"
+from edgec.backends.tvm.core_description import CoreDescription
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class DotInstruction:
 
 _VNNI = tuple((bits // 32, f"llvm.x86.avx512.vpdpbusd.{bits}") for bits in (128, 256, 512))
 _SDOT = ((4, "llvm.aarch64.neon.sdot"),)
+_PAIRWISE = ((4, "llvm.aarch64.neon.smull"),)
 _PAIRS = ((4, "llvm.x86.sse2.pmadd.wd"), (8, "llvm.x86.avx2.pmadd.wd"), (16, "llvm.x86.avx512.pmaddw.d.512"))
 
 
@@ -67,6 +68,8 @@ def dot_instruction(core: CoreDescription, weights: str) -> DotInstruction | Non
         return DotInstruction("vpdpbusd", 4, "uint8", weights, usable(_VNNI))
     if core.dot_product == "sdot" and weights == "int8":
         return DotInstruction("sdot", 4, "int8", weights, usable(_SDOT))
+    if core.multiplies_by_lane and weights == "int8" and usable(_PAIRWISE):
+        return DotInstruction("smull", 2, "int8", weights, usable(_PAIRWISE))
     if core.multiplies_pairs and usable(_PAIRS):
         return DotInstruction("pmaddwd", 2, "int16", weights, usable(_PAIRS))
     return None
@@ -124,7 +127,8 @@ def _combined(instruction: DotInstruction, lanes: int, llvm_name: str, data: Any
 
     depth, wide = instruction.depth, f"int32x{lanes}"
     identifier = tirx.const(tvm.target.codegen.llvm_lookup_intrinsic_id(llvm_name), "uint32")
-    word = tirx.reinterpret(_ACCUMULATOR, data.vload([0], f"{instruction.data}x{depth}"))
+    read = np.dtype(instruction.data).itemsize * depth
+    word = tirx.reinterpret(f"int{8 * read}", data.vload([0], f"{instruction.data}x{depth}"))
     spread = tirx.reinterpret(f"{instruction.data}x{lanes * depth}", tirx.Broadcast(word, lanes))
     factors = weights.vload([0, 0], f"{instruction.weights}x{lanes * depth}")
     old = sums.vload([0], wide)
@@ -133,6 +137,11 @@ def _combined(instruction: DotInstruction, lanes: int, llvm_name: str, data: Any
             operands = (old, spread, factors)
         case "sdot":
             operands = (old, factors, spread)
+        case "smull":
+            # LLVM makes one instruction, sadalp, of both additions.
+            products = tirx.call_llvm_pure_intrin(f"int16x{lanes * depth}", identifier, factors, spread)
+            pairwise = tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.aarch64.neon.saddlp")
+            return old + tirx.call_llvm_pure_intrin(wide, tirx.const(pairwise, "uint32"), products)
         case _:
             narrow = f"int16x{lanes * depth}"
             extended = factors if instruction.weights == "int16" else tirx.Cast(narrow, factors)

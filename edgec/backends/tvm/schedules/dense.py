@@ -15,6 +15,7 @@ from edgec.backends.tvm.implementation import LoopOrder
 from edgec.backends.tvm.schedules.injective import schedule_injective
 from edgec.backends.tvm.schedules.kernel_schedule import Block, KernelSchedule, Loop, bytes_of, elements_of
 from edgec.backends.tvm.schedules.producers_and_epilogues import (
+    divide,
     join_consumers,
     join_producers,
     vectorise_epilogue,
@@ -40,11 +41,10 @@ class _TiledLoops:
 
 def schedule_dense(kernel: KernelSchedule, anchor: Block) -> None:
     """Schedule a kernel around a dense anchor."""
-    blocks = kernel.blocks()
-    position = kernel.position(anchor)
+    before, after = divide(kernel, anchor)
     layout = AnchorLayout.of(kernel.schedule.get(anchor).annotations)
-    stage, packing = join_producers(kernel, blocks[:position])
-    epilogue = join_consumers(kernel, anchor, blocks[position + 1 :])
+    stage, packing = join_producers(kernel, before)
+    epilogue = join_consumers(kernel, anchor, after)
     stationary = _weights_outlast_input(kernel, anchor, layout)
     channels = int(kernel.schedule.get(epilogue).writes[0].source.ty.shape[-1])
     loops = _tile(kernel, anchor, layout)
