@@ -29,7 +29,7 @@ def main() -> int:
     """Render the page and photograph it in both colour schemes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artefact", type=Path)
-    parser.add_argument("--height", type=int, default=1500, help="height of the pictures in pixels")
+    parser.add_argument("--height", type=int, default=2230, help="height of the pictures in pixels")
     options = parser.parse_args()
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
