@@ -2,8 +2,8 @@
 
 The unit of time is a vector multiply-add, as in the choice of register tiles. Transforms count their loads, stores and
 sums; weights, which grow by 16 / 9 or 4, count as streamed from memory; strips that outgrow the cache go through it.
-`benchmarks/filtering_times.py` derives the cost of a transform's step from measured times, and says how far the model
-is off; the margin covers that error.
+The cost of a transform's step was set by hand, to fit measured times of 3 x 3 layers on one x86 core with AVX-512; the
+margin covers what the model is off by. No script derives them.
 
 Larger weights are a cost by themselves. A way must save, for every byte that it adds, the time of reading that byte
 from memory twice; so of ways that are about as fast, the one that takes the least memory is chosen. Where memory would
