@@ -16,8 +16,8 @@ from edgec.core.errors import EdgecError
 from edgec.core.target_hls import Hls, HlsTool
 
 STAMP = "edgec"
-_SENTINEL = "fixed<61,29>"
-"""The type of whatever got none; no derived type is this wide, so that a value with it is found."""
+_SENTINEL_WIDTH = 61
+"""Width of the type of whatever got none; no derived type is this wide, so that a value with it is found."""
 
 _SKIPPED = ("hls4ml_config.yml",)
 """Settings for hls4ml itself, with the folder that they were made in."""
@@ -76,7 +76,11 @@ def _config(network: HlsNetwork, hls: Hls, name: str, folder: Path) -> Config:
             "Backend": hls.tool.value,
             "TraceOutput": hls.tool is not HlsTool.ONEAPI,
             "HLSConfig": {
-                "Model": {"Precision": _SENTINEL, "ReuseFactor": hls.reuse_factor, "Strategy": strategy},
+                "Model": {
+                    "Precision": f"fixed<{_SENTINEL_WIDTH},{_SENTINEL_WIDTH // 2}>",
+                    "ReuseFactor": hls.reuse_factor,
+                    "Strategy": strategy,
+                },
                 "LayerName": {layer.name: _layer_config(layer) for layer in network.layers},
             },
         }
@@ -85,9 +89,8 @@ def _config(network: HlsNetwork, hls: Hls, name: str, folder: Path) -> Config:
 
 
 def _layer_config(layer: HlsLayer) -> Config:
-    precision = {"result": str(layer.result)}
-    if layer.accumulator is not None:
-        precision["accum"] = str(layer.accumulator)
+    # Layers that sum nothing, such as a maximum, have a type of sums too.
+    precision = {"result": str(layer.result), "accum": str(layer.accumulator or layer.result)}
     for role, constants in layer.constants.items():
         # hls4ml names the type of depthwise weights as that of any others.
         precision["weight" if role == "depthwise" else role] = str(constants.type)
@@ -118,17 +121,13 @@ def _check_types(graph: Any, network: HlsNetwork) -> None:  # noqa: ANN401  # hl
         types = {name: kind.precision for name, kind in layer.types.items() if name != "table_t"}
         types |= {name: variable.type.precision for name, variable in layer.variables.items()}
         for name, precision in types.items():
-            if str(precision).startswith(_SENTINEL.rstrip(">")) or "61" in _width(precision):
+            if getattr(precision, "width", None) == _SENTINEL_WIDTH:
                 raise EdgecError(
                     TYPE_MISSING,
                     f"{name} of the layer {layer.name} ({layer.class_name}) has no derived type",
                     where=f"node {nodes.get(layer.name, layer.name)}",
                     hint=TYPE_MISSING.remedy,
                 )
-
-
-def _width(precision: Any) -> str:  # noqa: ANN401
-    return str(getattr(precision, "width", ""))
 
 
 @contextlib.contextmanager
