@@ -17,12 +17,9 @@ _INCLUDES = {
     HlsTool.VITIS: ("firmware/ap_types",),
     HlsTool.VIVADO: ("firmware/ap_types",),
     HlsTool.QUARTUS: ("firmware/ac_types", "firmware/ap_types"),
-    HlsTool.CATAPULT: (
-        *("firmware/ac_types/include", "firmware/ac_math/include", "firmware/ac_simutils/include"),
-        "firmware/nnet_utils",
-    ),
 }
-"""Headers of the vendor's types in hls4ml's own copy. oneAPI's need Intel's compiler."""
+"""Headers of the vendor's types in hls4ml's own copy. oneAPI's need Intel's compiler, and Catapult's projects read
+their weights from files whose place depends on the working folder."""
 
 
 def can_simulate(tool: HlsTool) -> bool:
