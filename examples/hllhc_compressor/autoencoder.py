@@ -45,7 +45,7 @@ class QuantisedEncoder(nn.Module):
         self.hidden = qnn.QuantReLU(bit_width=HIDDEN_BITS, return_quant_tensor=True, **values)
         self.flat = nn.Flatten()
         self.dense = qnn.QuantLinear(FILTERS * 16, CODES, **weights)
-        self.code = qnn.QuantReLU(bit_width=code_bits, **values)
+        self.last = qnn.QuantReLU(bit_width=code_bits, **values)
 
     @classmethod
     def of(cls, trained: FloatEncoder, code_bits: int) -> QuantisedEncoder:
@@ -59,7 +59,7 @@ class QuantisedEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Codes [N, 16] of pictures [N, 1, 8, 8]."""
-        return self.code(self.dense(self.flat(self.hidden(self.conv(self.input(pictures))))))
+        return self.last(self.dense(self.flat(self.hidden(self.conv(self.input(pictures))))))
 
 
 class Decoder(nn.Module):

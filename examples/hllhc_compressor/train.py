@@ -2,7 +2,8 @@
 
     python examples/hllhc_compressor/train.py --out out/hllhc
 
-Writes encoder.onnx (9 bits a code), data.npz, table.md, table.json and showers.svg. About five minutes on one busy thread.
+Writes encoder.onnx (9 bits a code), data.npz, table.md, table.json and showers.svg.
+About five minutes on one busy thread.
 """
 
 from __future__ import annotations
