@@ -17,10 +17,8 @@ from edgec.report.schema import Layer, Metrics, Report, fill_metrics, reconcile,
 MODES = [Mode.MEASURED, Mode.SIMULATED, Mode.PREDICTED, None]
 DESIGN_KEYS = [
     "latency_ms", "energy_mj", "peak_memory_bytes", "artifact_bytes", "accuracy", "accuracy_original", "instructions",
-        "memory_accesses",
-        "l1_misses",
-        "last_level_misses",
-    "luts", "fmax_mhz", "cycles", "initiation_interval", "payload_bytes",
+    "memory_accesses", "l1_misses", "last_level_misses",
+    "luts", "flip_flops", "dsps", "block_ram_kbit", "fmax_mhz", "cycles", "initiation_interval", "payload_bytes",
 ]  # fmt: skip
 
 
