@@ -1,0 +1,118 @@
+"""Look-up tables of a binary layer: a count for each channel, counts along a spanning tree, and da4ml's optimiser.
+
+    python benchmarks/binary_luts.py [--channels 64] [--width 576] [--weights random clustered FILE.npz …]
+                                     [--families ecp5 xilinx] [--out benchmarks/results/binary-luts.json]
+
+`random` are random signs; `clustered` are a common pattern with a tenth of the signs turned round at random, as weights
+are that were trained for short trees; a file holds trained signs as `signs` (K, N), of which the first channels and
+weights are taken. All three designs compute the same sums from the same bits, without registers, and are synthesised by
+the same commands of Yosys; a carry cell of the ECP5 counts as its two look-up tables. Results are written after each
+design, and those that are there already are not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from edgec.backends.rtl.binary_products import counting_module
+from edgec.backends.rtl.constant_products import ProductModule, product_module, supporting_modules
+from edgec.backends.rtl.integer_graph import Interval
+from edgec.graph.spanning_tree import Signs, spanning_tree
+
+OUT = Path("benchmarks/results/binary-luts.json")
+FLIPS = 0.1
+NO_STAGES = 1_000_000
+SYNTHESIS = {
+    "ecp5": "synth_ecp5 -top {top}",
+    "xilinx": "synth_xilinx -flatten -noiopad -noclkbuf -top {top}",
+}
+TABLES = {"ecp5": {"LUT4": 1, "CCU2C": 2}, "xilinx": {f"LUT{inputs}": 1 for inputs in range(1, 7)}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--channels", type=int, default=64)
+    parser.add_argument("--width", type=int, default=576)
+    parser.add_argument("--weights", nargs="+", default=["random", "clustered"])
+    parser.add_argument("--families", nargs="+", choices=sorted(SYNTHESIS), default=sorted(SYNTHESIS))
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    found = json.loads(options.out.read_text()) if options.out.exists() else {}
+    for weights in options.weights:
+        signs = signs_of(weights, options.channels, options.width)
+        for design in ("tree", "da4ml", "naive"):
+            for family in options.families:
+                key = f"{options.channels}x{options.width} {Path(weights).stem} {design} {family}"
+                if key not in found:
+                    found[key] = measure(signs, design, family)
+                    options.out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+                print(f"{key}: {found[key]['luts']} tables in {found[key]['seconds']} s", flush=True)
+    table(found)
+
+
+def signs_of(weights: str, channels: int, width: int) -> Signs:
+    random = np.random.default_rng(0)
+    if weights == "random":
+        return random.choice(np.array([-1, 1], np.int8), (channels, width))
+    if weights == "clustered":
+        base = random.choice(np.array([-1, 1], np.int8), width)
+        return np.where(random.random((channels, width)) < FLIPS, -base, base).astype(np.int8)
+    with np.load(weights, allow_pickle=False) as arrays:
+        return np.array(arrays["signs"][:channels, :width], np.int8)
+
+
+def design_of(signs: Signs, design: str) -> ProductModule:
+    zeros = np.zeros(len(signs), np.int64)
+    if design == "da4ml":
+        bits = Interval(np.zeros(signs.shape[1], np.int64), np.ones(signs.shape[1], np.int64))
+        return product_module("layer", signs.T.astype(np.int64), zeros, bits, NO_STAGES)
+    tree = spanning_tree(signs) if design == "tree" else None
+    return counting_module("layer", signs, zeros, tree, pipelined=False)
+
+
+def measure(signs: Signs, design: str, family: str) -> dict[str, float | int]:
+    started = time.monotonic()
+    module = design_of(signs, design)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        text = "\n".join([*module.sources.values(), *(supporting_modules().values() if design == "da4ml" else ())])
+        (folder / "layer.v").write_text(text)
+        commands = [
+            f"read_verilog {folder}/layer.v",
+            SYNTHESIS[family].format(top="layer"),
+            f"tee -o {folder}/stat.json stat -json",
+        ]
+        (folder / "script.ys").write_text("\n".join(commands) + "\n")
+        command = [sys.executable, "-m", "edgec.backends.rtl.run_tool", "yosys", str(folder / "script.ys")]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        cells = Counter(json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"])
+    luts = sum(cells[cell] * each for cell, each in TABLES[family].items())
+    return {"luts": luts, "adders": int(module.adders), "seconds": round(time.monotonic() - started)}
+
+
+def table(found: dict[str, dict[str, float | int]]) -> None:
+    print(
+        "\n| layer | weights | family | naive | tree | da4ml | tree / naive | best |\n|---|---|---|---|---|---|---|---|"
+    )
+    for key in found:
+        layer, weights, design, family = key.split(" ")
+        if design != "naive" or f"{layer} {weights} da4ml {family}" not in found:
+            continue
+        naive, tree, other = (
+            found[f"{layer} {weights} {name} {family}"]["luts"] for name in ("naive", "tree", "da4ml")
+        )
+        best = "tree" if tree <= other else "da4ml"
+        print(f"| {layer} | {weights} | {family} | {naive} | {tree} | {other} | {tree / naive:.3f} | {best} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Products of bits with a matrix of −1 and +1 as logic: one count of matching bits a channel, alone or along a tree.
+
+With bits b for the signs of an input and w for those of a channel, the channel counts matches p = popcount(b XNOR w); a
+sum of the bits with signs is p less the number of −1. Along a tree (`edgec.graph.spanning_tree`) with d differing
+weights, P matches among them, and the parent's count p_i (or N − p_i for a complement):
+
+    p = p_i − d + 2 P
+
+Counts are kept as v with p = v − o, or p = o − v behind complements, modulo a power of two above N, so that a level
+only adds bits: constants stay symbols until the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgec.backends.rtl.constant_products import Port, ProductModule
+from edgec.backends.rtl.integer_graph import Integers, bits_of
+from edgec.backends.rtl.packing import literal
+from edgec.graph.spanning_tree import Signs, SpanningTree
+
+
+@dataclass(frozen=True)
+class _Count:
+    """A count of matches p: `p = sign * (bits − offset)` modulo 2**width.
+
+    Attributes:
+        bits: names of single wires, the lowest first.
+        sign: 1 or −1.
+        offset: the constant.
+    """
+
+    bits: tuple[str, ...]
+    sign: int
+    offset: int
+
+
+@dataclass
+class _Logic:
+    """Statements of a module while they are written.
+
+    Attributes:
+        lines: so far.
+        adders: full and half adders so far.
+        wires: wires so far.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    adders: int = 0
+    wires: int = 0
+
+    def compress(self, columns: list[list[str]], width: int) -> tuple[str, ...]:
+        """Bits of a sum modulo 2**width, from columns of bits of equal weight; carries wait for the next column.
+
+        Source: Dadda, "Some schemes for parallel multipliers", 1965; here each column is finished before the next, with
+        the bits that arrived first added first, which keeps the tree as shallow.
+        """
+        result = []
+        columns = [list(column) for column in columns[:width]] + [[] for _ in range(width - len(columns))]
+        for weight, column in enumerate(columns):
+            while len(column) > 1:
+                taken, column[:] = column[:3], column[3:]
+                total, carry = self._adder(taken)
+                column.append(total)
+                if weight + 1 < width:
+                    columns[weight + 1].append(carry)
+            result.append(column[0] if column else "1'b0")
+        return tuple(result)
+
+    def register(self, bits: Sequence[str]) -> tuple[str, ...]:
+        """The bits one clock cycle later."""
+        if not bits:
+            return ()
+        held = tuple(f"r{self.wires + at}" for at in range(len(bits)))
+        self.wires += len(bits)
+        self.lines.append(f"reg {', '.join(held)};")
+        moves = " ".join(f"{new} <= {old};" for new, old in zip(held, bits, strict=True))
+        self.lines.append(f"always @(posedge clk) begin {moves} end")
+        return held
+
+    def _adder(self, taken: list[str]) -> tuple[str, str]:
+        total, carry = f"s{self.adders}", f"c{self.adders}"
+        self.adders += 1
+        pairs = [(a, b) for at, a in enumerate(taken) for b in taken[at + 1 :]]
+        majority = " | ".join(f"({a} & {b})" for a, b in pairs)
+        self.lines.append(f"wire {total} = {' ^ '.join(taken)}; wire {carry} = {majority};")
+        return total, carry
+
+
+def counting_module(
+    name: str, signs: Signs, bias: Integers, tree: SpanningTree | None, *, pipelined: bool = True
+) -> ProductModule:
+    """The Verilog of `bias + b @ signs.T` for bits b.
+
+    Args:
+        name: of the module.
+        signs: int8 [K, N] of −1 and +1.
+        bias: int64 [K].
+        tree: over the channels; None for a count of its own for each.
+        pipelined: whether registers follow each level of the tree, and the output; else it is combinational.
+
+    Returns:
+        A module as `constant_products.product_module` writes; `adders` counts full and half adders of one bit.
+    """
+    count = signs.shape[1]
+    width = count.bit_length()
+    logic = _Logic()
+    x = tuple(f"model_inp[{n}]" for n in range(count))
+    if tree is None:
+        counts = [_Count(_matches(logic, x, row, np.arange(count), width), 1, 0) for row in signs]
+        depth = 0
+    else:
+        counts = _along_tree(logic, x, signs, tree, width, pipelined=pipelined)
+        depth = tree.depth
+    ports, results = [], []
+    for channel, found in enumerate(counts):
+        negatives = int((signs[channel] < 0).sum())
+        low = int(bias[channel]) - negatives
+        port = Port(bits_of(low, low + count), low < 0, 0)
+        results.append(_output(logic, channel, found, port.width, width, low))
+        ports.append(port)
+    total = sum(port.width for port in ports)
+    outputs = f"{{{', '.join(reversed(results))}}}"
+    logic.lines.append(f"wire [{total - 1}:0] sums = {outputs};")
+    if pipelined:
+        logic.lines += [f"reg [{total - 1}:0] held;", "always @(posedge clk) held <= sums;"]
+    head = [f"module {name} (", "    input clk,", f"    input [{count - 1}:0] model_inp,"]
+    head += [f"    output [{total - 1}:0] model_out", ");"]
+    tail = [f"    assign model_out = {'held' if pipelined else 'sums'};", "endmodule", ""]
+    text = "\n".join([*head, *(f"    {line}" for line in logic.lines), *tail])
+    return ProductModule(name, {name: text}, tuple(ports), depth + 1 if pipelined else 0, float(logic.adders))
+
+
+def _along_tree(
+    logic: _Logic, x: tuple[str, ...], signs: Signs, tree: SpanningTree, width: int, *, pipelined: bool
+) -> list[_Count]:
+    """Counts of all channels, level by level; with registers all are those of the last level's cycle."""
+    counts: dict[int, _Count] = {}
+    differences = tree.differences(signs)
+    for level in range(tree.depth + 1):
+        if level and pipelined:
+            counts = {c: _Count(logic.register(held.bits), held.sign, held.offset) for c, held in counts.items()}
+            later = np.flatnonzero(differences[tree.levels >= level].any(axis=0))
+            kept = dict(zip(later.tolist(), logic.register([x[n] for n in later]), strict=True))
+            x = tuple(kept.get(n, "") for n in range(len(x)))
+        for channel in np.flatnonzero(tree.levels == level).tolist():
+            places = np.flatnonzero(differences[channel])
+            parent = int(tree.parents[channel])
+            if parent < 0:
+                counts[channel] = _Count(_matches(logic, x, signs[channel], places, width), 1, 0)
+                continue
+            counts[channel] = _follow(
+                logic, counts[parent], x, signs[channel], places, width, inverted=bool(tree.inverted[channel])
+            )
+    return [counts[channel] for channel in range(len(signs))]
+
+
+def _follow(
+    logic: _Logic,
+    parent: _Count,
+    x: tuple[str, ...],
+    signs: Signs,
+    places: Integers,
+    width: int,
+    *,
+    inverted: bool,
+) -> _Count:
+    """The count of a channel from its parent's: twice the matches, or mismatches, where they differ."""
+    sign = -parent.sign if inverted else parent.sign
+    whole = len(signs) if inverted else 0
+    offset = parent.offset + len(places) - whole if sign > 0 else parent.offset + len(places) + whole
+    if not len(places):
+        return _Count(parent.bits, sign, offset)
+    added = [_literal(x, n, sign * int(signs[n])) for n in places.tolist()]
+    columns = [[bit] for bit in parent.bits]
+    if width > 1:
+        columns[1] += added
+    return _Count(logic.compress(columns, width), sign, offset)
+
+
+def _matches(logic: _Logic, x: tuple[str, ...], signs: Signs, places: Integers, width: int) -> tuple[str, ...]:
+    return logic.compress([[_literal(x, n, int(signs[n])) for n in places.tolist()]], width)
+
+
+def _literal(x: tuple[str, ...], place: int, sign: int) -> str:
+    return x[place] if sign > 0 else f"(~{x[place]})"
+
+
+def _output(logic: _Logic, channel: int, count: _Count, out: int, width: int, low: int) -> str:
+    """The sum `count + low` of `out` bits, in one adder where these are no more than the count's."""
+    held, total = f"v{channel}", f"a{channel}"
+    logic.lines.append(f"wire [{width - 1}:0] {held} = {{{', '.join(reversed(count.bits))}}};")
+    if out > width:
+        whole = _shifted(held, count, width, 0)
+        logic.lines.append(f"wire [{width - 1}:0] p{channel} = {whole};")
+        logic.lines.append(f"wire [{out - 1}:0] {total} = p{channel} + {literal(low, out)};")
+    else:
+        logic.lines.append(f"wire [{out - 1}:0] {total} = {_shifted(f'{held}[{out - 1}:0]', count, out, low)};")
+    return total
+
+
+def _shifted(bits: str, count: _Count, width: int, low: int) -> str:
+    """An expression for `count + low` modulo 2**width."""
+    constant = literal(low - count.sign * count.offset, width)
+    return f"{bits} + {constant}" if count.sign > 0 else f"{constant} - {bits}"
