@@ -81,7 +81,7 @@ def _layer(node: ir.Node) -> BinaryLayer | str:
     weights = real_weights(input_of(node, 1))
     if weights is None or weights.ndim < 2 or weights.dtype.kind != "f":
         return ""
-    groups = node.attributes.get_int("group", 1) or 1 if node.op_type == "Conv" else 1
+    groups = (node.attributes.get_int("group", 1) or 1) if node.op_type == "Conv" else 1
     across = node.op_type == "MatMul" or (node.op_type == "Gemm" and not node.attributes.get_int("transB", 0))
     if node.op_type != "Conv" and weights.ndim != 2:
         return ""
@@ -89,7 +89,8 @@ def _layer(node: ir.Node) -> BinaryLayer | str:
     magnitudes = np.abs(rows)
     if not (magnitudes[:, :1] > 0).all() or (magnitudes != magnitudes[:, :1]).any():
         return ""
-    if node.op_type == "Gemm" and node.attributes.get_int("transA", 0):
+    transposed = node.attributes.get_int("transA", 0)
+    if node.op_type == "Gemm" and transposed:
         return "its input is transposed"
     if len(rows) == groups:
         return "each of its groups has one output channel, so there is nothing to share"

@@ -38,10 +38,14 @@ def quant_node(value: ir.Value, quantizer: Quantizer, constant: Constant, prefix
 
 
 def add_functions(model: ir.Model) -> None:
-    """Attach the bodies of `Quant` and `BipolarQuant`, and import their domain."""
+    """Attach the bodies of `Quant` and `BipolarQuant`, and import their domain.
+
+    The bodies take the model's opset, so that they can be inlined; what they use is the same in all since 13.
+    """
     model.opset_imports[QONNX_DOMAIN] = 1
     model.ir_version = max(model.ir_version or 0, 8)
     for function in (_quant(), _bipolar_quant()):
+        function.graph.opset_imports[""] = max(_FUNCTION_OPSET, model.opset_imports.get("", _FUNCTION_OPSET))
         model.functions[function.identifier()] = function
 
 

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from edgec.backends.plan import Backend, BuildPlan, Fallback, MemoryUse, PlannedLayer
 from edgec.backends.tuning import TuningRequest
+from edgec.backends.tvm.binary.recognition import form_binary_nodes
 from edgec.backends.tvm.code_generation import Kernel, groups_in_order, make_kernels, strides_of
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.dead_steps import without_dead_steps
@@ -53,11 +54,11 @@ class TvmBackend(Backend):
 
     def unsupported(self, model: ir.Model, target: Target) -> tuple[Fallback, ...]:
         """Every node that cannot be lowered."""
-        return unsupported_nodes(form_integer_nodes(model).model, CoreDescription.of(target))
+        return unsupported_nodes(form_integer_nodes(form_binary_nodes(model)).model, CoreDescription.of(target))
 
     def layers(self, model: ir.Model, target: Target) -> tuple[PlannedLayer, ...]:
         """The kernel calls of `plan`, without making any code."""
-        graph = lower_graph(form_integer_nodes(model).model, CoreDescription.of(target), "model")
+        graph = lower_graph(form_integer_nodes(form_binary_nodes(model)).model, CoreDescription.of(target), "model")
         return tuple(_layers(fuse(lay_over(without_dead_steps(graph.main))), 1))
 
     def plan(self, model: ir.Model, target: Target, *, name: str, threads: int, progress: Progress) -> BuildPlan:
@@ -66,7 +67,7 @@ class TvmBackend(Backend):
         Raises:
             EdgecError: EC0401 with every unsupported node in `details`.
         """
-        integers = form_integer_nodes(model)
+        integers = form_integer_nodes(form_binary_nodes(model))
         tuned = None if self.tuning is None else tune(integers.model, target, threads, self.tuning, progress)
         progress.start("lower the graph")
         choices = NO_CHOICES if tuned is None else tuned.choices
