@@ -7,8 +7,8 @@
 
 The latencies (`ncnn_latencies.csv`) are the averages in the README of ncnn's benchmark, https://github.com/Tencent/ncnn,
 `benchmark/README.md` (BSD 3-Clause), the devices numbered; `ncnn_devices.csv` names them as the list does and says of
-each: multiply-accumulates of fp32 a cycle and core, clock, cores of the cluster, whether ncnn computes in fp16 there, and
-the peak bandwidth of the memory. Where the list states a clock or a number of cores it is the list's; the rest is
+each: multiply-accumulates of fp32 a cycle and core, clock, cores of the cluster, whether ncnn computes in fp16 there,
+and the peak bandwidth of the memory. Where the list states a clock or a number of cores it is the list's; the rest is
 assumed: common knowledge of the cores and of the usual memory, written down without looking at each vendor's document.
 A wrong number there makes the prediction of a device from its datasheet alone worse, and its error says so; devices
 that have latencies follow those. `ncnn_networks.csv` counts the work in the networks.

@@ -63,6 +63,11 @@ class PlannedLayer(_Record):
         weight_bytes: the share of `bytes` that is constants.
         depth: input channels that an output element sums over; 0 where nothing is summed.
         elements: elements of the first result.
+        filtered: whether a convolution is computed by minimal filtering (Winograd), its weights transformed.
+        transcendentals: elements put through transcendental functions, those of fused activations too.
+        channels: innermost extent of the first result as it lies in memory.
+        vectors: vector registers that a row of `channels` fills, the last one perhaps in part; 0 where that is open.
+        share: the share of inferences that run the kernel: less than 1 in a branch, where either is as likely.
     """
 
     name: str
@@ -76,6 +81,11 @@ class PlannedLayer(_Record):
     weight_bytes: int = 0
     depth: int = 0
     elements: int = 0
+    filtered: bool = False
+    transcendentals: int = 0
+    channels: int = 1
+    vectors: int = 0
+    share: float = 1.0
 
 
 class Fallback(_Record):

@@ -4,6 +4,8 @@ A kernel takes the sum over its classes of work (`prediction_work.py`) of amount
 latencies that were published for the device, or follow from its datasheet as those of other devices do
 (`benchmarks/fit_latency.py`).
 
+For a machine that was calibrated (`calibration.py`) the rates are those measured on it, of our own kernels.
+
 The band is an interval of 90 %. Its width follows from how well the rates are known that the network leans on, from
 what the fit missed networks by that it had not seen, and from the difference between engines: the published latencies
 are another engine's.
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgec.core.metric import Metric, Mode, Unavailable, Value
+from edgec.measure.calibration import Calibration, calibration_of
 from edgec.measure.prediction_energy import layer_energies
 from edgec.measure.prediction_rates import DeviceRates, rates_of
 from edgec.measure.prediction_work import Cost, work_of
@@ -55,22 +58,29 @@ def predict(layers: Sequence[PlannedLayer], target: Target, *, threads: int) -> 
         target: the device.
         threads: threads that the kernels are split over; no more than the device's cores count.
     """
-    device = rates_of(target, threads)
-    works = [work_of(layer) for layer in layers]
-    milliseconds = [_milliseconds(work, device) for work in works]
-    total = math.fsum(milliseconds)
-    factor = math.exp(math.hypot(device.interval * deviation(works, device), _ENGINES_DIFFER_BY))
-    source = _source(target, device, threads)
+    milliseconds, factor, source = _latencies(layers, target, threads)
 
     def value(predicted: float) -> Value:
         return Value(
             value=predicted, low=predicted / factor, high=predicted * factor, mode=Mode.PREDICTED, source=source
         )
 
-    latency = value(total)
     energies = layer_energies(layers, milliseconds, factor, target, threads=threads)
-    energy = _sum(energies)
-    return PredictedCost(latency, energy, tuple(value(each) for each in milliseconds), energies)
+    layers_ms = tuple(value(each) for each in milliseconds)
+    return PredictedCost(value(math.fsum(milliseconds)), _sum(energies), layers_ms, energies)
+
+
+def _latencies(layers: Sequence[PlannedLayer], target: Target, threads: int) -> tuple[list[float], float, str]:
+    """Milliseconds of each layer, the factor of the interval to either side, and what they rest on."""
+    calibration = calibration_of(target, threads)
+    if calibration is not None:
+        times = [time / _MICROSECONDS_PER_MILLISECOND for time in calibration.microseconds(layers, target)]
+        return times, calibration.factor, _calibrated(calibration)
+    device = rates_of(target, threads)
+    works = [work_of(layer) for layer in layers]
+    factor = math.exp(math.hypot(device.interval * deviation(works, device), _ENGINES_DIFFER_BY))
+    times = [layer.share * _milliseconds(work, device) for layer, work in zip(layers, works, strict=True)]
+    return times, factor, _source(target, device, threads)
 
 
 def deviation(works: Sequence[Mapping[Cost, float]], device: DeviceRates) -> float:
@@ -91,6 +101,12 @@ def deviation(works: Sequence[Mapping[Cost, float]], device: DeviceRates) -> flo
 def _milliseconds(work: Mapping[Cost, float], device: DeviceRates) -> float:
     microseconds = math.fsum(amount * device.rates[cost].value for cost, amount in work.items())
     return microseconds / _MICROSECONDS_PER_MILLISECOND
+
+
+def _calibrated(calibration: Calibration) -> str:
+    used = "1 thread" if calibration.threads == 1 else f"{calibration.threads} threads"
+    error = f"unseen kernels missed by {calibration.unseen_error:.0%} in the mean"
+    return f"calibrated on this machine on {calibration.measured_on}, {used}, {calibration.kernels} kernels; {error}"
 
 
 def _source(target: Target, device: DeviceRates, threads: int) -> str:

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from edgec.backends.plan import KernelKind, PlannedLayer
+from edgec.core.cache import ENVIRONMENT_VARIABLE
 from edgec.core.metric import Metric, Mode, Unavailable, Value
 from edgec.core.target import Target
 from edgec.core.target_files import load_target, target_names
 from edgec.measure.prediction import PredictedCost, predict
+
+
+@pytest.fixture(autouse=True)
+def uncalibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path))
 
 
 def _layer(

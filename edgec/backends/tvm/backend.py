@@ -20,7 +20,7 @@ from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat,
 from edgec.backends.tvm.implementation import NO_CHOICES
 from edgec.backends.tvm.integer.recognition import form_integer_nodes
 from edgec.backends.tvm.kernel_graph import KernelGraph, Value
-from edgec.backends.tvm.kernel_kind import depth_of, kind_of
+from edgec.backends.tvm.kernel_kind import depth_of, is_filtered, kind_of, transcendentals_of, vectors_of
 from edgec.backends.tvm.machine_code import KernelSource, ObjectCode, compile_kernels
 from edgec.backends.tvm.memory import MemoryPlan, plan_memory
 from edgec.backends.tvm.model_lowering import lower_graph, unsupported_nodes
@@ -141,22 +141,22 @@ def _specs(values: tuple[Value, ...], names: tuple[str, ...]) -> tuple[TensorSpe
     )
 
 
-def _layers(block: FusedBlock, calls: int) -> Iterator[PlannedLayer]:
+def _layers(block: FusedBlock, calls: int, share: float = 1.0) -> Iterator[PlannedLayer]:
     """One layer a kernel call in the order of the driver's text, which is the order of its steps."""
     for step in block.steps:
         match step:
             case KernelGroup():
-                yield _layer(step, calls)
+                yield _layer(step, calls, share)
             case FusedConditional():
-                yield from _layers(step.then_block, calls)
-                yield from _layers(step.else_block, calls)
+                yield from _layers(step.then_block, calls, share / 2)
+                yield from _layers(step.else_block, calls, share / 2)
             case FusedRepeat():
-                yield from _layers(step.body, calls * step.source.trips)
+                yield from _layers(step.body, calls * step.source.trips, share)
             case _:
                 pass
 
 
-def _layer(group: KernelGroup, calls: int) -> PlannedLayer:
+def _layer(group: KernelGroup, calls: int, share: float) -> PlannedLayer:
     return PlannedLayer(
         name=group.anchor.node,
         op=group.anchor.op,
@@ -169,6 +169,11 @@ def _layer(group: KernelGroup, calls: int) -> PlannedLayer:
         weight_bytes=calls * sum(value.size_bytes for value in group.inputs if value.data is not None),
         depth=depth_of(group.anchor),
         elements=calls * math.prod(group.anchor.outputs[0].shape),
+        filtered=is_filtered(group.anchor),
+        transcendentals=calls * transcendentals_of(group.operations),
+        channels=(group.anchor.outputs[0].shape or (1,))[-1],
+        vectors=vectors_of(group.anchor),
+        share=share,
     )
 
 

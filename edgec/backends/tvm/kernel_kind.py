@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from edgec.backends.plan import KernelKind
+from edgec.backends.tvm.implementation import Algorithm
 from edgec.backends.tvm.kernel_graph import Operation
 
 _MOVEMENT = frozenset(
@@ -48,6 +50,23 @@ def kind_of(anchor: Operation) -> KernelKind:
     wide = min(channels, outputs[-1]) >= _LEAST_CHANNELS_OF_FILTERED
     filtered = terms == _FILTERED_TAPS * channels and wide and _keeps_extents(anchor)
     return KernelKind.DENSE_3X3 if filtered else KernelKind.DENSE
+
+
+def is_filtered(anchor: Operation) -> bool:
+    """Whether the kernel computes a convolution by minimal filtering."""
+    return anchor.choice is not None and anchor.choice.implementation.algorithm is not Algorithm.DIRECT
+
+
+def transcendentals_of(operations: Iterable[Operation]) -> int:
+    """Elements that a kernel puts through transcendental functions, those of fused activations too."""
+    return sum(math.prod(operation.outputs[0].shape) for operation in operations if operation.op in _TRANSCENDENTAL)
+
+
+def vectors_of(anchor: Operation) -> int:
+    """Vector registers that the output's channels fill in the kernel's register tiles; 0 without tiles."""
+    if anchor.tile is None:
+        return 0
+    return math.ceil(anchor.outputs[0].shape[-1] / anchor.tile.block) * anchor.tile.vectors
 
 
 def _terms(anchor: Operation) -> int:
