@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -76,7 +76,8 @@ class TvmBackend(Backend):
         outputs = _specs(graph.main.results, tuple(str(value.name) for value in model.graph.outputs))
         plan = plan_graph(graph, inputs, outputs, target, threads=threads, progress=progress)
         use = None if tuned is None else tuned.use(fuse(lay_over(without_dead_steps(graph.main))))
-        return replace(plan, fallbacks=(*plan.fallbacks, *integers.floats), tuning=use)
+        floats = _computed_by_themselves(integers.floats, plan.layers)
+        return replace(plan, fallbacks=(*plan.fallbacks, *floats), tuning=use)
 
 
 def plan_graph(
@@ -175,6 +176,14 @@ def _layer(group: KernelGroup, calls: int, share: float) -> PlannedLayer:
         vectors=vectors_of(group.anchor),
         share=share,
     )
+
+
+def _computed_by_themselves(floats: Iterable[Fallback], layers: Iterable[PlannedLayer]) -> tuple[Fallback, ...]:
+    """Without the nodes that follow a product of integers in its kernel, where float is as fast."""
+    following = {
+        node for layer in layers if layer.macs > 0 and layer.precision in ("int8", "uint8") for node in layer.nodes
+    }
+    return tuple(fallback for fallback in floats if fallback.node not in following)
 
 
 def _fallbacks(kernels: Mapping[KernelGroup, Kernel], unscheduled: Mapping[str, str]) -> Iterator[Fallback]:
