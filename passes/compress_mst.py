@@ -64,8 +64,8 @@ class CompressMst(Pass):
     Case 2: with `complements`, a channel that nearly is the opposite of another follows from it.
     Case 3: with `most_depth`, a heavier tree that is not deeper.
 
-    The sums stay the same integers, so outputs are the same bits. The trees are metadata of the nodes, for hardware:
-    there a difference that is not computed is logic that is not there. Processors compute 64 to 512 products of single
+    The sums stay the same integers, so outputs are the same bits. The trees are metadata of the nodes, for logic: a
+    difference that is not computed there is logic that is not there. Processors compute 64 to 512 products of single
     bits in one instruction wherever they lie, so scattered differences save them nothing, and their kernels ignore the
     trees.
 
