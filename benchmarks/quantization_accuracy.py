@@ -14,7 +14,9 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -123,35 +125,40 @@ def accuracy(model: ir.Model, data: ArrayData) -> float:
     return 100 * sum(found) / len(found)
 
 
-def measure(folder: Path) -> bool:
-    """Run every cell that is missing and whose network is there; whether all cells are done."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+def measure(folder: Path, networks: Sequence[str]) -> bool:
+    """Run every cell that is missing and whose network is there, scheme by scheme; whether all cells are done."""
     data = ArrayData(folder / "data.npz", (INPUT,))
     missing = False
-    for network in NETWORKS:
-        for seed in SEEDS:
-            path = folder / f"{network}-seed{seed}.onnx"
-            wanted = [name for name in SCHEMES if f"{network} {seed} {name}" not in results]
-            if wanted and not path.exists():
-                print(f"{path} is missing: python examples/fashion_mnist/train.py --network {network} --seed {seed}")
-                missing = True
-                continue
-            for name in wanted:
-                print(f"{network} seed {seed} {name}", flush=True)
-                model = load_model(path).model
-                steps = pass_list("exact", {}, ())
-                model = Pipeline(steps, OpenGate(), model_size).run(model, PassContext()).model
-                cell = run(model, SCHEMES[name], data, seed)
-                print(f"  {cell.accuracy:.2f} % after {cell.seconds:.0f} s", flush=True)
-                results[f"{network} {seed} {name}"] = asdict(cell)
-                hidden = RESULTS.with_suffix(".part")
-                hidden.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-                hidden.replace(RESULTS)
+    for name, network, seed in product(SCHEMES, networks, SEEDS):
+        path = folder / f"{network}-seed{seed}.onnx"
+        if f"{network} {seed} {name}" in _results():
+            continue
+        if not path.exists():
+            print(f"{path} is missing: python examples/fashion_mnist/train.py --network {network} --seed {seed}")
+            missing = True
+            continue
+        print(f"{network} seed {seed} {name}", flush=True)
+        model = (
+            Pipeline(pass_list("exact", {}, ()), OpenGate(), model_size)
+            .run(load_model(path).model, PassContext())
+            .model
+        )
+        cell = run(model, SCHEMES[name], data, seed)
+        print(f"  {cell.accuracy:.2f} % after {cell.seconds:.0f} s", flush=True)
+        hidden = RESULTS.with_suffix(f".{network}")
+        # Read again: the other network may be measured by another process.
+        results = _results() | {f"{network} {seed} {name}": asdict(cell)}
+        hidden.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        hidden.replace(RESULTS)
     return not missing
 
 
+def _results() -> dict[str, dict[str, object]]:
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
 def page() -> str:
-    results = json.loads(RESULTS.read_text())
+    results = _results()
     lines = [
         "# Accuracy of quantised networks",
         "",
@@ -165,7 +172,9 @@ def page() -> str:
         lines[-1] += "that differ from the trained network |"
         lines.append("|---|---|---|---|---|---|---|---|")
         for name, scheme in SCHEMES.items():
-            seeds = [seed for seed in SEEDS if f"{network} {seed} {name}" in results]
+            seeds = [
+                seed for seed in SEEDS if {f"{network} {seed} {name}", f"{network} {seed} float"} <= results.keys()
+            ]
             if seeds:
                 lines.append(_row(network, name, scheme, seeds, results))
         lines.append("")
@@ -193,8 +202,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="networks and data.npz")
     parser.add_argument("--render", action="store_true", help="write the page from the results")
+    parser.add_argument("--network", choices=NETWORKS, help="one network only")
     options = parser.parse_args()
-    if options.folder is not None and not measure(options.folder):
+    networks = NETWORKS if options.network is None else (options.network,)
+    if options.folder is not None and not measure(options.folder, networks):
         raise SystemExit(1)
     if options.render:
         PAGE.write_text(page())

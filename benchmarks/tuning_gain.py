@@ -3,7 +3,7 @@
     python benchmarks/tuning_gain.py --out FOLDER --budget 64 --budget 256 MODEL.onnx…
 
 Artefacts that lie in FOLDER already are timed as they are, so that building and timing may be done apart. Processes of
-all artefacts of a network alternate; a ratio is the median over rounds of a round's ratio, its range that of all rounds.
+all artefacts of a network alternate; a ratio is the median over rounds of a round's ratio, its range that of all.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from edgec.build import BuildOptions, build
 from edgec.core.manifest import read_manifest
 from edgec.core.progress import Silent
-from edgec.graph.load import load_model
 from edgec.graph.inputs import sample_inputs
+from edgec.graph.load import load_model
 from edgec.measure.running import run_artifact
 
 ROUNDS = 9

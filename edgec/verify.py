@@ -110,7 +110,8 @@ def verify_build(
             raise_for_layer(folder, interface, model, samples)
         raise EdgecError(
             WRONG_RESULTS,
-            f"the largest error is {found.max_relative_error:.3g} of the output's range, {found.tolerance or 0} is allowed",
+            f"the largest error is {found.max_relative_error:.3g} of the output's range, "
+            f"{found.tolerance or 0} is allowed",
             where=f"{found.where}, {found.samples} samples",
             hint=WRONG_RESULTS.remedy,
         )

@@ -33,6 +33,7 @@ _ROOMS = {
     "EC10": "Training",
     "EC11": "FPGAs and ASICs",
     "EC12": "Split computing",
+    "EC13": "High-level synthesis",
 }
 
 _CLI_HEAD = """\

@@ -17,7 +17,7 @@ LABELS_MISSING = ErrorCode(
     "training with labels needs labels",
     ExitStatus.USAGE,
     "The pass is asked to learn from labels, and the data has none for some or all of its samples.",
-    "Add the labels (`y`), or let the network learn from its own float outputs: `loss = \"distillation\"`.",
+    'Add the labels (`y`), or let the network learn from its own float outputs: `loss = "distillation"`.',
 )
 BAD_LABEL = ErrorCode(
     "EC1003",
