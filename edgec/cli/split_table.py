@@ -40,9 +40,22 @@ def _write(analysis: SplitAnalysis) -> None:
     terminal.write(f"head on {analysis.device}, tail on {analysis.server}; times are predicted\n")
     links = list(analysis.best)
     heads = ("CUT", "SENDS", "HEAD MACS", "HEAD MS", "TAIL MS", *(f"{name} MS".upper() for name in links))
-    rows = [_row(cut, number, analysis) for number, cut in enumerate(analysis.cuts)]
+    rows = [_row(analysis.cuts[number], number, analysis) for number in _worth_a_look(analysis)]
     terminal.write_table(heads, rows)
+    left = len(analysis.cuts) - len(rows)
     terminal.write("\n* the least total time over the link")
+    if left:
+        terminal.write(f"{left} cuts that send no less than an earlier one are left out; --json has them")
+
+
+def _worth_a_look(analysis: SplitAnalysis) -> list[int]:
+    """Cuts that send less than every earlier one, which do more of the work, and the ends."""
+    chosen, least = [], float("inf")
+    for number, cut in enumerate(analysis.cuts):
+        if cut.payload_bytes < least:
+            chosen.append(number)
+            least = cut.payload_bytes
+    return chosen
 
 
 def _row(cut: CutCost, number: int, analysis: SplitAnalysis) -> tuple[str, ...]:
