@@ -12,21 +12,21 @@ _SHOWN_DIGEST = 12
 
 
 def grown_layers(metric: str, baseline: Entry | None, now: Entry) -> tuple[str, ...]:
-    """The layers in which the metric grew most, largest first; without a baseline the largest layers.
+    """The layers in which the metric grew most, largest first; where none grew the largest layers.
 
     Empty where the layers have no figure of the metric.
     """
     new = _by_position(now, metric)
     old = _by_position(baseline, metric) if baseline is not None else {}
-    if not old:
-        ranked = sorted(new.items(), key=lambda item: -item[1][1])[:_MOST_LAYERS]
-        return tuple(f"{layer.name} ({layer.op}): {exact_text(metric, figure)}" for _, (layer, figure) in ranked)
     changes = []
-    for key in dict.fromkeys([*new, *old]):
+    for key in dict.fromkeys([*new, *old]) if old else ():
         layer = (new.get(key) or old[key])[0]
         before, after = (side[key][1] if key in side else 0.0 for side in (old, new))
         if after > before:
             changes.append((after - before, layer, before, after))
+    if not changes:
+        ranked = sorted(new.values(), key=lambda found: -found[1])[:_MOST_LAYERS]
+        return tuple(f"{layer.name} ({layer.op}): {exact_text(metric, figure)}" for layer, figure in ranked)
     changes.sort(key=lambda change: -change[0])
     return tuple(_growth(metric, layer, before, after) for _, layer, before, after in changes[:_MOST_LAYERS])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StrictBool
 
 from edgec.core.tensor import TensorSpec
 
@@ -30,4 +30,4 @@ class Interface(BaseModel):
     runner: str | None = None
     emulator: tuple[str, ...] = ()
     simulation: Literal["", "rtl-simulation", "c-simulation"] = ""
-    bit_exact: bool = False
+    bit_exact: StrictBool = False

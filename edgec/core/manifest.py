@@ -170,7 +170,10 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as problem:
         raise _damaged(path, "it does not follow its schema", _places(problem)) from None
-    if manifest.self_sha256 != _self_digest(manifest):
+    # A field that is missing or of another type may read as its default: then it is not what was written.
+    if json.loads(content) != manifest.model_dump(mode="json", by_alias=True) or (
+        manifest.self_sha256 != _self_digest(manifest)
+    ):
         raise _damaged(path, "it was changed after the build")
     return manifest
 

@@ -233,8 +233,8 @@ def test_explain_takes_any_spelling(invoke: Invoke, spelling: str) -> None:
 
 def test_explain_knows_what_is_near() -> None:
     with pytest.raises(EdgecError) as caught:
-        explain.find("EC0409")
-    assert "EC0401" in caught.value.hint
+        explain.find("EC0408")
+    assert "EC040" in caught.value.hint
 
 
 def test_init_writes_a_file_that_loads_and_never_overwrites(invoke: Invoke, tmp_path: Path) -> None:

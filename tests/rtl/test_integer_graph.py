@@ -124,7 +124,7 @@ def _qonnx(rounding: str) -> onnx.ModelProto:
 def test_qonnx_quantisers_follow_their_definition(rounding: str, rounded: np.ufunc, tmp_path: Path) -> None:
     model = _qonnx(rounding)
     onnx.save(model, tmp_path / "network.onnx")
-    graph = integer_graph(load_model(tmp_path / "network.onnx").model)
+    graph = integer_graph(load_model(tmp_path / "network.onnx", quantisers=True).model)
     x = np.random.default_rng(1).normal(0, 1.5, (SAMPLES, 6)).astype(np.float32)
     weights = onnx.numpy_helper.to_array(model.graph.initializer[0])
     inner = np.clip(np.rint(x / 0.25), -8, 7) * 0.25 @ (np.clip(np.rint(weights / 0.25), -3, 3) * 0.25)

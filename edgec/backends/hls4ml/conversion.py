@@ -53,7 +53,8 @@ def project_files(network: HlsNetwork, hls: Hls, name: str) -> Mapping[str, byte
         files = {}
         for path in sorted(Path(folder).rglob("*")):
             relative = path.relative_to(folder).as_posix()
-            if path.is_file() and relative not in _SKIPPED:
+            # Compiled Python beside the vendor headers names the folder that it was compiled in.
+            if path.is_file() and relative not in _SKIPPED and path.suffix != ".pyc":
                 files[relative] = path.read_bytes().replace(made, STAMP.encode()).replace(folder.encode(), b".")
     return files
 

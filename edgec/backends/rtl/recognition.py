@@ -105,12 +105,20 @@ def recognise(model: ir.Model, more: Mapping[str, Lowering] | None = None) -> Re
     return Recognised(graph, tuple(unsupported), builder)
 
 
+def _constant(node: ir.Node) -> Constant:
+    """What a node Constant holds, in whichever of its attributes."""
+    tensor = ir.convenience.get_const_tensor(node.outputs[0])
+    if tensor is None:
+        raise UnsupportedError("a Constant of text or of sparse numbers", "leave it out of the model")
+    return Constant(tensor.numpy())
+
+
 def _lower(builder: GraphBuilder, node: ir.Node, lowerings: Mapping[str, Lowering]) -> None:
     names = [value.name for value in node.inputs if value is not None]
     if any(name not in builder.known for name in names):
         return
     if node.op_type == "Constant":
-        builder.known[str(node.outputs[0].name)] = Constant(node.attributes["value"].as_tensor().numpy())
+        builder.known[str(node.outputs[0].name)] = _constant(node)
         return
     lowering = lowerings.get(node.op_type)
     if lowering is None:
