@@ -17,56 +17,64 @@ if TYPE_CHECKING:
 Text = str | None
 Count = int | None
 
+ModelOrName = Annotated[Text, typer.Argument(metavar="MODEL.onnx", help="The network, or its name in edgec.toml.")]
+TargetName = Annotated[
+    Text, typer.Option("--target", "-t", metavar="NAME", help="The device; see `edgec targets list`.")
+]
+Recipe = Annotated[
+    Text, typer.Option("--recipe", metavar="NAME|FILE", help="The passes to apply; `exact` unless said otherwise.")
+]
+Data = Annotated[
+    Text, typer.Option("--data", metavar="SPEC", help="A .npz, a folder of images by class, or module:function.")
+]
+Threads = Annotated[
+    Count, typer.Option("--threads", metavar="N", min=1, max=1024, help="Threads of an inference; 1 unless said.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where to write; MODEL-TARGET unless said.")
+]
+Seed = Annotated[
+    Count, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of every random choice; 0.")
+]
+KeepSteps = Annotated[bool, typer.Option("--keep-steps", help="Keep the model after each pass, in DIR/passes/.")]
+Tune = Annotated[
+    int, typer.Option("--tune", metavar="N", min=0, max=100_000, help="Kernels to measure for faster choices; 0.")
+]
+TuningDatabase = Annotated[
+    Path | None,
+    typer.Option(
+        "--tuning-database", metavar="FILE", help="What was measured: used, and added to by --tune. To be shared."
+    ),
+]
+Boards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--board",
+        metavar="ssh://HOST|COMMAND",
+        help="Where --tune measures; repeat it for boards that share the work. This machine, or the emulator.",
+    ),
+]
+Device = Annotated[Text, typer.Option("--device", metavar="ssh://USER@BOARD", help="Verify and measure on this board.")]
+ProjectFile = Annotated[
+    Path | None, typer.Option("--project", metavar="FILE", help="A project file; ./edgec.toml if it exists.")
+]
+
 
 def build(
-    model: Annotated[Text, typer.Argument(metavar="MODEL.onnx", help="The network, or its name in edgec.toml.")] = None,
-    target: Annotated[
-        Text, typer.Option("--target", "-t", metavar="NAME", help="The device; see `edgec targets list`.")
-    ] = None,
-    recipe: Annotated[
-        Text, typer.Option("--recipe", metavar="NAME|FILE", help="The passes to apply; `exact` unless said otherwise.")
-    ] = None,
-    data: Annotated[
-        Text,
-        typer.Option("--data", metavar="SPEC", help="A .npz, a folder of images by class, or module:function."),
-    ] = None,
+    model: ModelOrName = None,
+    target: TargetName = None,
+    recipe: Recipe = None,
+    data: Data = None,
     shape: Shapes = None,
-    threads: Annotated[
-        Count, typer.Option("--threads", metavar="N", min=1, max=1024, help="Threads of an inference; 1 unless said.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where to write; MODEL-TARGET unless said.")
-    ] = None,
-    seed: Annotated[
-        Count, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of every random choice; 0.")
-    ] = None,
-    keep_steps: Annotated[
-        bool, typer.Option("--keep-steps", help="Keep the model after each pass, in DIR/passes/.")
-    ] = False,
-    tune: Annotated[
-        int,
-        typer.Option("--tune", metavar="N", min=0, max=100_000, help="Kernels to measure for faster choices; 0."),
-    ] = 0,
-    tuning_database: Annotated[
-        Path | None,
-        typer.Option(
-            "--tuning-database", metavar="FILE", help="What was measured: used, and added to by --tune. To be shared."
-        ),
-    ] = None,
-    board: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--board",
-            metavar="ssh://HOST|COMMAND",
-            help="Where --tune measures; repeat it for boards that share the work. This machine, or the emulator.",
-        ),
-    ] = None,
-    device: Annotated[
-        Text, typer.Option("--device", metavar="ssh://USER@BOARD", help="Verify and measure on this board.")
-    ] = None,
-    project: Annotated[
-        Path | None, typer.Option("--project", metavar="FILE", help="A project file; ./edgec.toml if it exists.")
-    ] = None,
+    threads: Threads = None,
+    out: Out = None,
+    seed: Seed = None,
+    keep_steps: KeepSteps = False,
+    tune: Tune = 0,
+    tuning_database: TuningDatabase = None,
+    board: Boards = None,
+    device: Device = None,
+    project: ProjectFile = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:

@@ -47,6 +47,21 @@ class ArtifactCosts:
     code_bytes: int | Unavailable
     notes: tuple[str, ...]
 
+    @classmethod
+    def of_hardware(cls, plan: BuildPlan, metrics: Mapping[str, Metric], notes: tuple[str, ...]) -> ArtifactCosts:
+        """The costs of a circuit, whose layers work side by side: none has a time or an energy of its own."""
+        unknown = tuple(Unavailable(unavailable="the layers work at the same time") for _ in plan.layers)
+        return cls(
+            metrics=metrics,
+            layer_latency_ms=unknown,
+            layer_energy_mj=unknown,
+            overhead_ms=0.0,
+            between_layers="",
+            layer_counts=tuple(None for _ in plan.layers),
+            code_bytes=Unavailable(unavailable="hardware has no code"),
+            notes=notes,
+        )
+
 
 def measure_costs(
     folder: Path,

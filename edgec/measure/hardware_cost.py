@@ -49,17 +49,7 @@ def measure_hardware(
         metrics, notes = _fpga_metrics(folder, plan, target.fpga, description, activity, len(repeated))
     else:
         metrics, notes = silicon_costs(folder, _asic(target), description, activity, len(repeated))
-    unknown = Unavailable(unavailable="the layers work at the same time")
-    return ArtifactCosts(
-        metrics=metrics,
-        layer_latency_ms=tuple(unknown for _ in plan.layers),
-        layer_energy_mj=tuple(unknown for _ in plan.layers),
-        overhead_ms=0.0,
-        between_layers="",
-        layer_counts=tuple(None for _ in plan.layers),
-        code_bytes=Unavailable(unavailable="hardware has no code"),
-        notes=notes,
-    )
+    return ArtifactCosts.of_hardware(plan, metrics, notes)
 
 
 def _fpga_metrics(
@@ -85,9 +75,16 @@ def _fpga_metrics(
     ]
     if clock and cycles:
         metrics["latency_ms"] = exact(cycles / clock / 1e3, Mode.SIMULATED, f"{cycles} cycles at {clock:.1f} MHz")
+    else:
+        metrics["latency_ms"] = Unavailable(unavailable="the clock or the cycles are not known")
+    if description.architecture == "folded":
+        metrics["energy_mj"] = Unavailable(
+            unavailable="the energy of block memories, which hold the weights, is not modelled"
+        )
+    elif clock and cycles:
         metrics["energy_mj"] = _energy(fpga, clock, float(interval or cycles), folder, activity, count)
     else:
-        metrics["latency_ms"] = metrics["energy_mj"] = Unavailable(unavailable="the clock or the cycles are not known")
+        metrics["energy_mj"] = metrics["latency_ms"]
     return metrics, tuple(notes)
 
 

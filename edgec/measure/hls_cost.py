@@ -12,8 +12,6 @@ from edgec.core.target_hls import Hls
 from edgec.measure.artifact_costs import ArtifactCosts
 from edgec.measure.hls_estimate import banded, banded_cycles, estimate
 
-_AT_WORK = Unavailable(unavailable="the layers work at the same time")
-
 
 def estimate_synthesis(folder: Path, plan: BuildPlan, target: Target) -> ArtifactCosts:
     """Estimates for the project in `folder`."""
@@ -34,16 +32,7 @@ def estimate_synthesis(folder: Path, plan: BuildPlan, target: Target) -> Artifac
         "artifact_bytes": exact((folder / plan.library).stat().st_size, Mode.MEASURED, f"size of {plan.library}"),
         "peak_memory_bytes": Unavailable(unavailable="intermediate values are in registers"),
     }
-    return ArtifactCosts(
-        metrics=metrics,
-        layer_latency_ms=tuple(_AT_WORK for _ in plan.layers),
-        layer_energy_mj=tuple(_AT_WORK for _ in plan.layers),
-        overhead_ms=0.0,
-        between_layers="",
-        layer_counts=tuple(None for _ in plan.layers),
-        code_bytes=Unavailable(unavailable="hardware has no code"),
-        notes=_notes(found.luts, found.dsps, hls),
-    )
+    return ArtifactCosts.of_hardware(plan, metrics, _notes(found.luts, found.dsps, hls))
 
 
 def timing(cycles: Value, hls: Hls) -> dict[str, Metric]:
