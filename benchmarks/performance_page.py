@@ -80,17 +80,18 @@ def memory(results: dict[str, Any]) -> str:
     ]
     titles = " | ".join(TITLES[engine] for engine in peers)
     lines = [
-        f"| network | weights | arena | code | ours, sum | ours, resident | {titles} |",
-        "|---|" + "---:|" * (5 + len(peers)),
+        f"| network | weights | arena | code | ours, sum | / ONNX Runtime | ours, resident | {titles} |",
+        "|---|" + "---:|" * (6 + len(peers)),
     ]
     for network, table in networks.items():
         plan = table["edgec"].get("planned_bytes")
         if plan is None:
             continue
         parts = (plan["weights"], plan["activations"] + plan["scratch"], plan["code"])
-        ours = [*parts, sum(parts), table["edgec"]["resident_bytes"]]
-        cells = [f"{size / _MIB:.1f}" for size in ours]
-        cells += [_mib(table.get(engine, {})) for engine in peers]
+        cells = [f"{size / _MIB:.1f}" for size in (*parts, sum(parts))]
+        reference = table.get("onnxruntime", {}).get("resident_bytes")
+        cells.append(f"{sum(parts) / reference:.2f}" if reference else "–")
+        cells += [_mib(table.get(engine, {})) for engine in ("edgec", *peers)]
         lines.append(f"| {network} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
