@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edgec.core.target_gpu import Gpu
 from edgec.core.target_hls import Hls
 from edgec.core.target_prediction import Prediction
 from edgec.core.target_quantity import Basis as Basis
@@ -160,8 +161,9 @@ class Asic(_Section):
 class Target(_Section):
     """A device that edgec compiles for.
 
-    A processor has the sections `compiler`, `core` and `memory`; hardware that is made for one network has `fpga`,
-    `asic` or `hls` instead.
+    A processor has the sections `compiler`, `core` and `memory`; a graphics processor has `gpu`, `memory`, and
+    `compiler` for the program that launches its kernels; hardware that is made for one network has `fpga`, `asic` or
+    `hls` instead.
 
     Attributes:
         name: what `--target` takes.
@@ -172,22 +174,23 @@ class Target(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    backend: Literal["tvm", "hls4ml", "rtl"]
+    backend: Literal["tvm", "gpu", "hls4ml", "rtl"]
     notes: str = ""
-    # The validator below makes sure that the three are there wherever code for a processor may look at them.
+    # The validator below makes sure that these are there wherever code for a processor may look at them.
     compiler: Compiler = Field(default=None, validate_default=False)  # type: ignore[assignment]
     core: Core = Field(default=None, validate_default=False)  # type: ignore[assignment]
     memory: Memory = Field(default=None, validate_default=False)  # type: ignore[assignment]
     power: Power | None = None
     prediction: Prediction | None = None
     emulator: Emulator | None = None
+    gpu: Gpu | None = None
     fpga: Fpga | None = None
     asic: Asic | None = None
     hls: Hls | None = None
 
     @model_validator(mode="after")
     def _has_the_sections_of_its_backend(self) -> Self:
-        wanted = ("compiler", "core", "memory") if self.backend == "tvm" else ()
+        wanted = {"tvm": ("compiler", "core", "memory"), "gpu": ("compiler", "gpu", "memory")}.get(self.backend, ())
         missing = [name for name in wanted if getattr(self, name) is None]
         if missing:
             raise ValueError(f"a target of the backend {self.backend} needs the section [{missing[0]}]")
