@@ -16,6 +16,8 @@ enum edgec_status {
     EDGEC_UNALIGNED = 2,           /* an input or output is not aligned to its element type */
     EDGEC_KERNEL_FAILED = 3,       /* a kernel, or a part of it on one thread, returned an error */
     EDGEC_TOO_MANY_ITERATIONS = 4, /* a loop's computed trip count exceeds the bound known at compile time */
+    EDGEC_NO_DEVICE = 5,           /* no driver, or no device, of the graphics processor that the network needs */
+    EDGEC_DEVICE_FAILED = 6,       /* the graphics processor or its driver refused something */
 };
 
 /* A sentence in English for a status; never NULL. */

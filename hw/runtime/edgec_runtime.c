@@ -34,6 +34,10 @@ const char *edgec_status_text(int status)
         return "a kernel, or a part of it on one thread, returned an error";
     case EDGEC_TOO_MANY_ITERATIONS:
         return "a loop's computed trip count exceeds the bound known at compile time";
+    case EDGEC_NO_DEVICE:
+        return "no driver, or no device, of the graphics processor that the network needs";
+    case EDGEC_DEVICE_FAILED:
+        return "the graphics processor or its driver refused something";
     default:
         return "unknown status";
     }

@@ -23,6 +23,10 @@
 
 extern const edgec_model EDGEC_MODEL;
 
+#ifdef EDGEC_MESSAGE
+const char *EDGEC_MESSAGE(void); /* what a status leaves open */
+#endif
+
 typedef struct trace {
     int64_t *nanoseconds;
     int steps;
@@ -183,6 +187,9 @@ static int run(const options *given, void *workspace, void **inputs, void **outp
                                                   i < 0 ? NULL : hook, times);
         const int64_t spent = now() - start;
         if (status != EDGEC_OK) {
+#ifdef EDGEC_MESSAGE
+            fail("run failed", EDGEC_MESSAGE());
+#endif
             return fail("run failed", edgec_status_text(status));
         }
         if (i >= 0) {

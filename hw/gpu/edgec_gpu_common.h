@@ -1,0 +1,39 @@
+/* What the launchers share; not for users of a network. */
+#ifndef EDGEC_GPU_COMMON_H
+#define EDGEC_GPU_COMMON_H
+
+#include "edgec_gpu.h"
+
+/* Keeps a message for edgec_gpu_message and returns the status. */
+int edgec_gpu_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The first library of a list, ended by NULL, that the system loads; NULL if it loads none. */
+void *edgec_gpu_library(const char *const names[]);
+
+/* Buffers on the device are numbered: inputs, outputs, weights, arena. */
+uint32_t edgec_gpu_buffer_number(const edgec_gpu_network *network, uint32_t space, uint32_t index);
+uint32_t edgec_gpu_buffer_count(const edgec_gpu_network *network);
+size_t edgec_gpu_buffer_bytes(const edgec_gpu_network *network, uint32_t number);
+
+typedef struct edgec_gpu_symbol {
+    const char *name;
+    void *place; /* of a pointer to the function */
+    int optional;
+} edgec_gpu_symbol;
+
+/* Finds functions of a library; returns the name of one that is missing, or NULL. */
+const char *edgec_gpu_symbols(void *library, const edgec_gpu_symbol *symbols, size_t count);
+
+/* A file of the cache that was written whole for this key; NULL if there is none. To be freed. */
+unsigned char *edgec_gpu_cache_read(const char *name, const char *key, size_t *bytes);
+
+/* The whole of a file of the cache that something else wrote; NULL if there is none. To be freed. */
+unsigned char *edgec_gpu_cache_read_plain(const char *name, size_t *bytes);
+
+/* Keeps a file, at once or not at all; where the folder cannot be written nothing is kept. */
+void edgec_gpu_cache_write(const char *name, const char *key, const void *content, size_t bytes);
+
+/* A number that differs for different texts, as far as 64 bits can. */
+uint64_t edgec_gpu_hash(const void *content, size_t bytes);
+
+#endif

@@ -1,0 +1,267 @@
+/* Replays the launches of a network through CUDA's driver: as one graph where the driver has graphs. */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+
+#include "edgec_gpu_cuda.h"
+
+#include <stdlib.h>
+
+#define MOST_ARGUMENTS 64
+
+static int make_buffers(session *own)
+{
+    const edgec_gpu_network *const network = own->network;
+    for (uint32_t i = 0; i < edgec_gpu_buffer_count(network); ++i) {
+        const size_t bytes = edgec_gpu_buffer_bytes(network, i);
+        const status_code code = own->cuda.allocate(&own->buffers[i], bytes == 0 ? 1 : bytes);
+        if (code != CUDA_SUCCESS) {
+            own->buffers[i] = 0;
+            return edgec_cuda_failed(own, "reserving memory", code);
+        }
+    }
+    const device_address weights = own->buffers[edgec_gpu_buffer_number(network, EDGEC_GPU_WEIGHTS, 0)];
+    status_code code = CUDA_SUCCESS;
+    if (network->weight_bytes != 0) {
+        code = own->cuda.write(weights, network->weights, network->weight_bytes, own->stream);
+        code = code == CUDA_SUCCESS ? own->cuda.synchronise(own->stream) : code;
+    }
+    return code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "copying the weights", code);
+}
+
+static int find_kernels(session *own)
+{
+    for (uint32_t i = 0; i < own->network->kernel_count; ++i) {
+        const edgec_gpu_kernel *const kernel = &own->network->kernels[i];
+        const status_code code = own->cuda.function(&own->kernels[i], own->modules[kernel->program], kernel->name);
+        if (code != CUDA_SUCCESS) {
+            return edgec_cuda_failed(own, kernel->name, code);
+        }
+    }
+    return EDGEC_OK;
+}
+
+static int launch(const session *own, uint32_t number)
+{
+    const edgec_gpu_network *const network = own->network;
+    const edgec_gpu_launch *const step = &network->launches[number];
+    const char *const name = network->kernels[step->kernel].name;
+    device_address addresses[MOST_ARGUMENTS];
+    void *arguments[MOST_ARGUMENTS];
+    if (step->argument_count > MOST_ARGUMENTS) {
+        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "CUDA: the kernel %s takes %u arguments; %d are supported", name,
+                              (unsigned)step->argument_count, MOST_ARGUMENTS);
+    }
+    for (uint32_t i = 0; i < step->argument_count; ++i) {
+        const edgec_gpu_view *const view = &network->views[network->arguments[step->first_argument + i]];
+        addresses[i] = own->buffers[edgec_gpu_buffer_number(network, view->space, view->index)] + view->offset;
+        arguments[i] = &addresses[i];
+    }
+    const status_code code =
+        own->cuda.launch(own->kernels[step->kernel], step->grid[0], step->grid[1], step->grid[2], step->block[0],
+                         step->block[1], step->block[2], 0, own->stream, arguments, NULL);
+    return code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, name, code);
+}
+
+static int launch_all(const session *own)
+{
+    int status = EDGEC_OK;
+    for (uint32_t i = 0; status == EDGEC_OK && i < own->network->launch_count; ++i) {
+        status = launch(own, i);
+    }
+    return status;
+}
+
+static int has_graphs(const functions *cuda)
+{
+    return cuda->begin_capture != NULL && cuda->end_capture != NULL && cuda->launch_graph != NULL &&
+           cuda->release_executable != NULL && cuda->release_graph != NULL &&
+           (cuda->instantiate != NULL || cuda->instantiate_v1 != NULL);
+}
+
+static status_code make_executable(const functions *cuda, handle *executable, handle graph)
+{
+    return cuda->instantiate != NULL ? cuda->instantiate(executable, graph, 0)
+                                     : cuda->instantiate_v1(executable, graph, NULL, NULL, 0);
+}
+
+/* Records all launches as a graph. A driver that cannot is no failure: then they are launched one by one. */
+static int record_graph(session *own)
+{
+    const functions *const cuda = &own->cuda;
+    handle graph = NULL;
+    if (!has_graphs(cuda) ||
+        cuda->begin_capture(own->stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL) != CUDA_SUCCESS) {
+        return EDGEC_OK;
+    }
+    const int status = launch_all(own);
+    const status_code code = cuda->end_capture(own->stream, &graph);
+    if (status == EDGEC_OK && code == CUDA_SUCCESS && graph != NULL &&
+        make_executable(cuda, &own->graph, graph) != CUDA_SUCCESS) {
+        own->graph = NULL;
+    }
+    if (graph != NULL) {
+        cuda->release_graph(graph);
+    }
+    return status;
+}
+
+static void release(session *own)
+{
+    const functions *const cuda = &own->cuda;
+    if (own->context != NULL) {
+        cuda->push_context(own->context);
+        if (own->graph != NULL) {
+            cuda->release_executable(own->graph);
+        }
+        for (uint32_t i = 0; own->buffers != NULL && i < edgec_gpu_buffer_count(own->network); ++i) {
+            if (own->buffers[i] != 0) {
+                cuda->release(own->buffers[i]);
+            }
+        }
+        for (uint32_t i = 0; own->modules != NULL && i < own->network->program_count; ++i) {
+            if (own->modules[i] != NULL) {
+                cuda->unload_module(own->modules[i]);
+            }
+        }
+        if (own->stream != NULL) {
+            cuda->release_stream(own->stream);
+        }
+        cuda->pop_context(&(handle){NULL});
+        cuda->release_context(own->device);
+    }
+    free(own->modules);
+    free(own->kernels);
+    free(own->buffers);
+    free(own);
+}
+
+static int prepare_in_context(session *own)
+{
+    const status_code code = own->cuda.stream(&own->stream, CU_STREAM_NON_BLOCKING);
+    int status = code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "making a stream", code);
+    for (uint32_t i = 0; status == EDGEC_OK && i < own->network->program_count; ++i) {
+        status = edgec_cuda_load_program(own, i);
+    }
+    status = status == EDGEC_OK ? find_kernels(own) : status;
+    status = status == EDGEC_OK ? make_buffers(own) : status;
+    return status == EDGEC_OK ? record_graph(own) : status;
+}
+
+static int prepare(session *own)
+{
+    const edgec_gpu_network *const network = own->network;
+    own->modules = calloc(network->program_count + 1u, sizeof(handle));
+    own->kernels = calloc(network->kernel_count + 1u, sizeof(handle));
+    own->buffers = calloc(edgec_gpu_buffer_count(network), sizeof(device_address));
+    if (own->modules == NULL || own->kernels == NULL || own->buffers == NULL) {
+        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "out of memory");
+    }
+    int status = edgec_cuda_open_device(own);
+    if (status == EDGEC_OK) {
+        own->cuda.push_context(own->context);
+        status = prepare_in_context(own);
+        own->cuda.pop_context(&(handle){NULL});
+    }
+    return status;
+}
+
+static int copy_inputs(const session *own, const void *const inputs[])
+{
+    const edgec_model *const model = own->network->model;
+    for (int i = 0; i < model->input_count; ++i) {
+        const size_t bytes = model->inputs[i].bytes;
+        const status_code code =
+            bytes == 0 ? CUDA_SUCCESS : own->cuda.write(own->buffers[i], inputs[i], bytes, own->stream);
+        if (code != CUDA_SUCCESS) {
+            return edgec_cuda_failed(own, "copying an input", code);
+        }
+    }
+    return EDGEC_OK;
+}
+
+static int copy_outputs(const session *own, void *const outputs[])
+{
+    const edgec_model *const model = own->network->model;
+    for (int i = 0; i < model->output_count; ++i) {
+        const size_t bytes = model->outputs[i].bytes;
+        const device_address buffer =
+            own->buffers[edgec_gpu_buffer_number(own->network, EDGEC_GPU_OUTPUT, (uint32_t)i)];
+        const status_code code =
+            bytes == 0 ? CUDA_SUCCESS : own->cuda.read(outputs[i], buffer, bytes, own->stream);
+        if (code != CUDA_SUCCESS) {
+            return edgec_cuda_failed(own, "copying an output", code);
+        }
+    }
+    const status_code code = own->cuda.synchronise(own->stream);
+    return code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "running the kernels", code);
+}
+
+static int run_traced(const session *own, edgec_step_hook hook, void *context)
+{
+    int status = EDGEC_OK;
+    own->cuda.synchronise(own->stream);
+    for (uint32_t i = 0; status == EDGEC_OK && i < own->network->launch_count; ++i) {
+        hook(context, (int)i, 0);
+        status = launch(own, i);
+        own->cuda.synchronise(own->stream);
+        hook(context, (int)i, 1);
+    }
+    return status;
+}
+
+static int run(const session *own, const void *const inputs[], void *const outputs[], edgec_step_hook hook,
+               void *context)
+{
+    own->cuda.push_context(own->context);
+    int status = copy_inputs(own, inputs);
+    if (status == EDGEC_OK && hook != NULL) {
+        status = run_traced(own, hook, context);
+    } else if (status == EDGEC_OK && own->graph != NULL) {
+        const status_code code = own->cuda.launch_graph(own->graph, own->stream);
+        status = code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "launching the graph", code);
+    } else if (status == EDGEC_OK) {
+        status = launch_all(own);
+    }
+    status = status == EDGEC_OK ? copy_outputs(own, outputs) : status;
+    own->cuda.pop_context(&(handle){NULL});
+    return status;
+}
+
+static int open_session(const edgec_gpu_network *network, edgec_gpu_state *state)
+{
+    session *const own = calloc(1, sizeof *own);
+    if (own == NULL) {
+        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "out of memory");
+    }
+    own->network = network;
+    const int status = prepare(own);
+    if (status != EDGEC_OK) {
+        release(own);
+        return status;
+    }
+    state->session = own;
+    return EDGEC_OK;
+}
+
+int edgec_cuda_run(const edgec_gpu_network *network, edgec_gpu_state *state, const void *const inputs[],
+                   void *const outputs[], edgec_step_hook hook, void *context)
+{
+    pthread_mutex_lock(&state->in_use);
+    int status = state->session != NULL ? EDGEC_OK : open_session(network, state);
+    if (status == EDGEC_OK) {
+        status = run(state->session, inputs, outputs, hook, context);
+    }
+    pthread_mutex_unlock(&state->in_use);
+    return status;
+}
+
+void edgec_cuda_close(edgec_gpu_state *state)
+{
+    pthread_mutex_lock(&state->in_use);
+    if (state->session != NULL) {
+        release(state->session);
+        state->session = NULL;
+    }
+    pthread_mutex_unlock(&state->in_use);
+}

@@ -1,0 +1,238 @@
+/* Replays the launches of a network through OpenCL 1.2. */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+
+#include "edgec_gpu_opencl.h"
+
+#include <stdlib.h>
+
+static int make_buffers(session *own)
+{
+    for (uint32_t i = 0; i < edgec_gpu_buffer_count(own->network); ++i) {
+        const size_t bytes = edgec_gpu_buffer_bytes(own->network, i);
+        status_code code = CL_SUCCESS;
+        own->buffers[i] = own->cl.buffer(own->context, CL_MEM_READ_WRITE, bytes == 0 ? 1 : bytes, NULL, &code);
+        if (code != CL_SUCCESS) {
+            return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "OpenCL: no buffer of %zu bytes, error %d", bytes, (int)code);
+        }
+    }
+    const handle weights = own->buffers[edgec_gpu_buffer_number(own->network, EDGEC_GPU_WEIGHTS, 0)];
+    const size_t bytes = own->network->weight_bytes;
+    const status_code code =
+        bytes == 0 ? CL_SUCCESS
+                   : own->cl.write(own->queue, weights, CL_TRUE, 0, bytes, own->network->weights, 0, NULL, NULL);
+    return code == CL_SUCCESS ? EDGEC_OK : edgec_opencl_failed("copying the weights", code);
+}
+
+static int make_views(session *own)
+{
+    for (uint32_t i = 0; i < own->network->view_count; ++i) {
+        const edgec_gpu_view *const view = &own->network->views[i];
+        const handle whole = own->buffers[edgec_gpu_buffer_number(own->network, view->space, view->index)];
+        if (view->offset == 0) {
+            own->views[i] = whole;
+            continue;
+        }
+        if (view->offset % own->alignment != 0) {
+            return edgec_gpu_fail(EDGEC_DEVICE_FAILED,
+                                  "OpenCL: %s wants buffers to begin at multiples of %u bytes, one begins at %llu",
+                                  own->identity, (unsigned)own->alignment, (unsigned long long)view->offset);
+        }
+        const size_t region[] = {(size_t)view->offset, view->bytes == 0 ? 1 : (size_t)view->bytes};
+        status_code code = CL_SUCCESS;
+        own->views[i] = own->cl.part(whole, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, region, &code);
+        if (code != CL_SUCCESS) {
+            return edgec_opencl_failed("making a part of a buffer", code);
+        }
+    }
+    return EDGEC_OK;
+}
+
+static int prepare_launch(session *own, uint32_t number)
+{
+    const edgec_gpu_launch *const launch = &own->network->launches[number];
+    const edgec_gpu_kernel *const kernel = &own->network->kernels[launch->kernel];
+    const size_t threads = (size_t)launch->block[0] * launch->block[1] * launch->block[2];
+    size_t limit = threads;
+    status_code code = CL_SUCCESS;
+    own->kernels[number] = own->cl.kernel(own->programs[kernel->program], kernel->name, &code);
+    for (uint32_t i = 0; code == CL_SUCCESS && i < launch->argument_count; ++i) {
+        const handle view = own->views[own->network->arguments[launch->first_argument + i]];
+        code = own->cl.argument(own->kernels[number], i, sizeof view, &view);
+    }
+    if (code != CL_SUCCESS) {
+        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "OpenCL: the kernel %s is refused, error %d", kernel->name,
+                              (int)code);
+    }
+    own->cl.kernel_limit(own->kernels[number], own->device, CL_KERNEL_WORK_GROUP_SIZE, sizeof limit, &limit, NULL);
+    if (limit < threads) {
+        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "OpenCL: %s runs %zu threads of the kernel %s in a group, not %zu",
+                              own->identity, limit, kernel->name, threads);
+    }
+    return EDGEC_OK;
+}
+
+static void release(session *own)
+{
+    const functions *const cl = &own->cl;
+    for (uint32_t i = 0; own->kernels != NULL && i < own->network->launch_count; ++i) {
+        if (own->kernels[i] != NULL) {
+            cl->release_kernel(own->kernels[i]);
+        }
+    }
+    for (uint32_t i = 0; own->views != NULL && i < own->network->view_count; ++i) {
+        if (own->views[i] != NULL && own->network->views[i].offset != 0) {
+            cl->release_buffer(own->views[i]);
+        }
+    }
+    for (uint32_t i = 0; own->buffers != NULL && i < edgec_gpu_buffer_count(own->network); ++i) {
+        if (own->buffers[i] != NULL) {
+            cl->release_buffer(own->buffers[i]);
+        }
+    }
+    for (uint32_t i = 0; own->programs != NULL && i < own->network->program_count; ++i) {
+        if (own->programs[i] != NULL) {
+            cl->release_program(own->programs[i]);
+        }
+    }
+    if (own->queue != NULL) {
+        cl->release_queue(own->queue);
+    }
+    if (own->context != NULL) {
+        cl->release_context(own->context);
+    }
+    free(own->programs);
+    free(own->buffers);
+    free(own->views);
+    free(own->kernels);
+    free(own);
+}
+
+static int prepare(session *own)
+{
+    const edgec_gpu_network *const network = own->network;
+    own->programs = calloc(network->program_count + 1u, sizeof(handle));
+    own->buffers = calloc(edgec_gpu_buffer_count(own->network), sizeof(handle));
+    own->views = calloc(network->view_count + 1u, sizeof(handle));
+    own->kernels = calloc(network->launch_count + 1u, sizeof(handle));
+    if (own->programs == NULL || own->buffers == NULL || own->views == NULL || own->kernels == NULL) {
+        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "out of memory");
+    }
+    int status = edgec_opencl_open_device(own);
+    for (uint32_t i = 0; status == EDGEC_OK && i < network->program_count; ++i) {
+        status = edgec_opencl_compile(own, i);
+    }
+    status = status == EDGEC_OK ? make_buffers(own) : status;
+    status = status == EDGEC_OK ? make_views(own) : status;
+    for (uint32_t i = 0; status == EDGEC_OK && i < network->launch_count; ++i) {
+        status = prepare_launch(own, i);
+    }
+    return status;
+}
+
+static int copy_inputs(const session *own, const void *const inputs[])
+{
+    const edgec_model *const model = own->network->model;
+    for (int i = 0; i < model->input_count; ++i) {
+        const size_t bytes = model->inputs[i].bytes;
+        const status_code code = bytes == 0 ? CL_SUCCESS
+                                            : own->cl.write(own->queue, own->buffers[i], 0, 0, bytes, inputs[i], 0,
+                                                            NULL, NULL);
+        if (code != CL_SUCCESS) {
+            return edgec_opencl_failed("copying an input", code);
+        }
+    }
+    return EDGEC_OK;
+}
+
+static int copy_outputs(const session *own, void *const outputs[])
+{
+    const edgec_model *const model = own->network->model;
+    for (int i = 0; i < model->output_count; ++i) {
+        const size_t bytes = model->outputs[i].bytes;
+        const handle buffer = own->buffers[edgec_gpu_buffer_number(own->network, EDGEC_GPU_OUTPUT, (uint32_t)i)];
+        const status_code code =
+            bytes == 0 ? CL_SUCCESS : own->cl.read(own->queue, buffer, 0, 0, bytes, outputs[i], 0, NULL, NULL);
+        if (code != CL_SUCCESS) {
+            return edgec_opencl_failed("copying an output", code);
+        }
+    }
+    const status_code code = own->cl.finish(own->queue);
+    return code == CL_SUCCESS ? EDGEC_OK : edgec_opencl_failed("running the kernels", code);
+}
+
+static int launch(const session *own, uint32_t number)
+{
+    const edgec_gpu_launch *const step = &own->network->launches[number];
+    size_t threads[3], block[3];
+    for (int axis = 0; axis < 3; ++axis) {
+        block[axis] = step->block[axis];
+        threads[axis] = block[axis] * step->grid[axis];
+    }
+    const status_code code =
+        own->cl.launch(own->queue, own->kernels[number], 3, NULL, threads, block, 0, NULL, NULL);
+    if (code != CL_SUCCESS) {
+        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "OpenCL: launching the kernel %s failed with error %d",
+                              own->network->kernels[step->kernel].name, (int)code);
+    }
+    return EDGEC_OK;
+}
+
+static int run(const session *own, const void *const inputs[], void *const outputs[], edgec_step_hook hook,
+               void *context)
+{
+    int status = copy_inputs(own, inputs);
+    if (hook != NULL) {
+        own->cl.finish(own->queue);
+    }
+    for (uint32_t i = 0; status == EDGEC_OK && i < own->network->launch_count; ++i) {
+        if (hook != NULL) {
+            hook(context, (int)i, 0);
+        }
+        status = launch(own, i);
+        if (hook != NULL) {
+            own->cl.finish(own->queue);
+            hook(context, (int)i, 1);
+        }
+    }
+    return status == EDGEC_OK ? copy_outputs(own, outputs) : status;
+}
+
+static int open_session(const edgec_gpu_network *network, edgec_gpu_state *state)
+{
+    session *const own = calloc(1, sizeof *own);
+    if (own == NULL) {
+        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "out of memory");
+    }
+    own->network = network;
+    const int status = prepare(own);
+    if (status != EDGEC_OK) {
+        release(own);
+        return status;
+    }
+    state->session = own;
+    return EDGEC_OK;
+}
+
+int edgec_opencl_run(const edgec_gpu_network *network, edgec_gpu_state *state, const void *const inputs[],
+                     void *const outputs[], edgec_step_hook hook, void *context)
+{
+    pthread_mutex_lock(&state->in_use);
+    int status = state->session != NULL ? EDGEC_OK : open_session(network, state);
+    if (status == EDGEC_OK) {
+        status = run(state->session, inputs, outputs, hook, context);
+    }
+    pthread_mutex_unlock(&state->in_use);
+    return status;
+}
+
+void edgec_opencl_close(edgec_gpu_state *state)
+{
+    pthread_mutex_lock(&state->in_use);
+    if (state->session != NULL) {
+        release(state->session);
+        state->session = NULL;
+    }
+    pthread_mutex_unlock(&state->in_use);
+}
