@@ -21,13 +21,12 @@ enum edgec_gpu_space {
     EDGEC_GPU_ARENA = 3,
 };
 
-/* A range of a buffer on the device that kernels take as an argument; `index` counts inputs and outputs. */
-typedef struct edgec_gpu_view {
+/* Where a tensor begins on the device; `index` counts inputs and outputs. */
+typedef struct edgec_gpu_argument {
     uint32_t space;
     uint32_t index;
-    uint64_t offset;
-    uint64_t bytes;
-} edgec_gpu_view;
+    uint32_t offset;
+} edgec_gpu_argument;
 
 /* Source text of kernels, ended by a zero byte, and its machine code for one architecture if there is some. */
 typedef struct edgec_gpu_program {
@@ -37,32 +36,34 @@ typedef struct edgec_gpu_program {
     size_t binary_bytes;
 } edgec_gpu_program;
 
-typedef struct edgec_gpu_kernel {
-    const char *name;
-    uint32_t program;
-} edgec_gpu_kernel;
-
-/* One kernel on a grid of groups of threads; its arguments are numbers of views. */
+/* One kernel on a grid of groups of threads; `step` is the layer that it belongs to. */
 typedef struct edgec_gpu_launch {
     uint32_t kernel;
+    uint32_t step;
     uint32_t first_argument;
     uint32_t argument_count;
     uint32_t grid[3];
     uint32_t block[3];
 } edgec_gpu_launch;
 
+/* Bytes copied on the device after the last launch. */
+typedef struct edgec_gpu_copy {
+    edgec_gpu_argument source;
+    edgec_gpu_argument destination;
+    size_t bytes;
+} edgec_gpu_copy;
+
 typedef struct edgec_gpu_network {
     const edgec_model *model;
     const char *architecture; /* of the machine code: sm_53; empty if there is none */
-    const edgec_gpu_program *programs;
-    uint32_t program_count;
-    const edgec_gpu_kernel *kernels;
+    edgec_gpu_program program;
+    const char *const *kernels; /* names of functions in the program */
     uint32_t kernel_count;
-    const edgec_gpu_view *views;
-    uint32_t view_count;
-    const uint32_t *arguments;
+    const edgec_gpu_argument *arguments;
     const edgec_gpu_launch *launches;
     uint32_t launch_count;
+    const edgec_gpu_copy *copies;
+    uint32_t copy_count;
     const unsigned char *weights;
     size_t weight_bytes;
     size_t arena_bytes;

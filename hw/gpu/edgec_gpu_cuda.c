@@ -32,20 +32,25 @@ static int make_buffers(session *own)
 static int find_kernels(session *own)
 {
     for (uint32_t i = 0; i < own->network->kernel_count; ++i) {
-        const edgec_gpu_kernel *const kernel = &own->network->kernels[i];
-        const status_code code = own->cuda.function(&own->kernels[i], own->modules[kernel->program], kernel->name);
+        const char *const name = own->network->kernels[i];
+        const status_code code = own->cuda.function(&own->kernels[i], own->module, name);
         if (code != CUDA_SUCCESS) {
-            return edgec_cuda_failed(own, kernel->name, code);
+            return edgec_cuda_failed(own, name, code);
         }
     }
     return EDGEC_OK;
+}
+
+static device_address address_of(const session *own, const edgec_gpu_argument *argument)
+{
+    return own->buffers[edgec_gpu_buffer_number(own->network, argument->space, argument->index)] + argument->offset;
 }
 
 static int launch(const session *own, uint32_t number)
 {
     const edgec_gpu_network *const network = own->network;
     const edgec_gpu_launch *const step = &network->launches[number];
-    const char *const name = network->kernels[step->kernel].name;
+    const char *const name = network->kernels[step->kernel];
     device_address addresses[MOST_ARGUMENTS];
     void *arguments[MOST_ARGUMENTS];
     if (step->argument_count > MOST_ARGUMENTS) {
@@ -53,8 +58,7 @@ static int launch(const session *own, uint32_t number)
                               (unsigned)step->argument_count, MOST_ARGUMENTS);
     }
     for (uint32_t i = 0; i < step->argument_count; ++i) {
-        const edgec_gpu_view *const view = &network->views[network->arguments[step->first_argument + i]];
-        addresses[i] = own->buffers[edgec_gpu_buffer_number(network, view->space, view->index)] + view->offset;
+        addresses[i] = address_of(own, &network->arguments[step->first_argument + i]);
         arguments[i] = &addresses[i];
     }
     const status_code code =
@@ -63,13 +67,26 @@ static int launch(const session *own, uint32_t number)
     return code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, name, code);
 }
 
+static int copy_on_device(const session *own)
+{
+    for (uint32_t i = 0; i < own->network->copy_count; ++i) {
+        const edgec_gpu_copy *const copy = &own->network->copies[i];
+        const status_code code = own->cuda.copy(address_of(own, &copy->destination), address_of(own, &copy->source),
+                                                copy->bytes, own->stream);
+        if (code != CUDA_SUCCESS) {
+            return edgec_cuda_failed(own, "copying on the device", code);
+        }
+    }
+    return EDGEC_OK;
+}
+
 static int launch_all(const session *own)
 {
     int status = EDGEC_OK;
     for (uint32_t i = 0; status == EDGEC_OK && i < own->network->launch_count; ++i) {
         status = launch(own, i);
     }
-    return status;
+    return status == EDGEC_OK ? copy_on_device(own) : status;
 }
 
 static int has_graphs(const functions *cuda)
@@ -119,10 +136,8 @@ static void release(session *own)
                 cuda->release(own->buffers[i]);
             }
         }
-        for (uint32_t i = 0; own->modules != NULL && i < own->network->program_count; ++i) {
-            if (own->modules[i] != NULL) {
-                cuda->unload_module(own->modules[i]);
-            }
+        if (own->module != NULL) {
+            cuda->unload_module(own->module);
         }
         if (own->stream != NULL) {
             cuda->release_stream(own->stream);
@@ -130,7 +145,6 @@ static void release(session *own)
         cuda->pop_context(&(handle){NULL});
         cuda->release_context(own->device);
     }
-    free(own->modules);
     free(own->kernels);
     free(own->buffers);
     free(own);
@@ -140,9 +154,7 @@ static int prepare_in_context(session *own)
 {
     const status_code code = own->cuda.stream(&own->stream, CU_STREAM_NON_BLOCKING);
     int status = code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "making a stream", code);
-    for (uint32_t i = 0; status == EDGEC_OK && i < own->network->program_count; ++i) {
-        status = edgec_cuda_load_program(own, i);
-    }
+    status = status == EDGEC_OK ? edgec_cuda_load_program(own) : status;
     status = status == EDGEC_OK ? find_kernels(own) : status;
     status = status == EDGEC_OK ? make_buffers(own) : status;
     return status == EDGEC_OK ? record_graph(own) : status;
@@ -151,10 +163,9 @@ static int prepare_in_context(session *own)
 static int prepare(session *own)
 {
     const edgec_gpu_network *const network = own->network;
-    own->modules = calloc(network->program_count + 1u, sizeof(handle));
     own->kernels = calloc(network->kernel_count + 1u, sizeof(handle));
     own->buffers = calloc(edgec_gpu_buffer_count(network), sizeof(device_address));
-    if (own->modules == NULL || own->kernels == NULL || own->buffers == NULL) {
+    if (own->kernels == NULL || own->buffers == NULL) {
         return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "out of memory");
     }
     int status = edgec_cuda_open_device(own);
@@ -202,12 +213,12 @@ static int run_traced(const session *own, edgec_step_hook hook, void *context)
     int status = EDGEC_OK;
     own->cuda.synchronise(own->stream);
     for (uint32_t i = 0; status == EDGEC_OK && i < own->network->launch_count; ++i) {
-        hook(context, (int)i, 0);
+        hook(context, (int)own->network->launches[i].step, 0);
         status = launch(own, i);
         own->cuda.synchronise(own->stream);
-        hook(context, (int)i, 1);
+        hook(context, (int)own->network->launches[i].step, 1);
     }
-    return status;
+    return status == EDGEC_OK ? copy_on_device(own) : status;
 }
 
 static int run(const session *own, const void *const inputs[], void *const outputs[], edgec_step_hook hook,

@@ -36,6 +36,7 @@ typedef struct functions {
     status_code (*release)(device_address);
     status_code (*write)(device_address, const void *, size_t, handle);
     status_code (*read)(void *, device_address, size_t, handle);
+    status_code (*copy)(device_address, device_address, size_t, handle);
     status_code (*stream)(handle *, unsigned);
     status_code (*release_stream)(handle);
     status_code (*synchronise)(handle);
@@ -57,7 +58,7 @@ typedef struct session {
     device_number device;
     handle context;
     handle stream;
-    handle *modules;
+    handle module;
     handle *kernels;
     device_address *buffers; /* inputs, outputs, weights, arena */
     handle graph;            /* all launches, replayed at once; NULL where the driver has no graphs */
@@ -68,8 +69,8 @@ typedef struct session {
 /* Loads the driver, and opens the first device or the one that EDGEC_CUDA_DEVICE numbers. */
 int edgec_cuda_open_device(session *own);
 
-/* Loads a program's machine code: from the cache, from the artefact, or compiled here. */
-int edgec_cuda_load_program(session *own, uint32_t number);
+/* Loads the machine code of the program: from the cache, from the artefact, or compiled here. */
+int edgec_cuda_load_program(session *own);
 
 /* Keeps the message of an error code and returns EDGEC_DEVICE_FAILED. */
 int edgec_cuda_failed(const session *own, const char *what, status_code code);

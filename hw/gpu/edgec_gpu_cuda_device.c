@@ -34,6 +34,7 @@ static int load(functions *cuda)
         {"cuMemFree_v2", &cuda->release, 0},
         {"cuMemcpyHtoDAsync_v2", &cuda->write, 0},
         {"cuMemcpyDtoHAsync_v2", &cuda->read, 0},
+        {"cuMemcpyDtoDAsync_v2", &cuda->copy, 0},
         {"cuStreamCreate", &cuda->stream, 0},
         {"cuStreamDestroy_v2", &cuda->release_stream, 0},
         {"cuStreamSynchronize", &cuda->synchronise, 0},
@@ -110,42 +111,42 @@ int edgec_cuda_open_device(session *own)
     return EDGEC_OK;
 }
 
-static int loads(session *own, uint32_t number, const void *code)
+static int loads(session *own, const void *code)
 {
-    return code != NULL && own->cuda.load_module(&own->modules[number], code) == CUDA_SUCCESS;
+    return code != NULL && own->cuda.load_module(&own->module, code) == CUDA_SUCCESS;
 }
 
 /* Code that this machine made comes first: it was compiled by the toolkit that the driver knows. */
-static int loads_from_cache(session *own, uint32_t number)
+static int loads_from_cache(session *own)
 {
-    const edgec_gpu_program *const program = &own->network->programs[number];
+    const edgec_gpu_program *const program = &own->network->program;
     char compiled[TEXT_BYTES], built[TEXT_BYTES];
     size_t bytes = 0;
     edgec_cuda_cache_names(program, own->architecture, compiled, built);
     unsigned char *code = edgec_gpu_cache_read_plain(built, &bytes);
-    int loaded = loads(own, number, code);
+    int loaded = loads(own, code);
     free(code);
     if (!loaded) {
         code = edgec_gpu_cache_read(compiled, program->digest, &bytes);
-        loaded = loads(own, number, code);
+        loaded = loads(own, code);
         free(code);
     }
     return loaded;
 }
 
-int edgec_cuda_load_program(session *own, uint32_t number)
+int edgec_cuda_load_program(session *own)
 {
-    const edgec_gpu_program *const program = &own->network->programs[number];
+    const edgec_gpu_program *const program = &own->network->program;
     char reason[1024] = "";
-    if (loads_from_cache(own, number)) {
+    if (loads_from_cache(own)) {
         return EDGEC_OK;
     }
     if (program->binary_bytes != 0 && strcmp(own->network->architecture, own->architecture) == 0 &&
-        loads(own, number, program->binary)) {
+        loads(own, program->binary)) {
         return EDGEC_OK;
     }
     unsigned char *const code = edgec_cuda_compile(program, own->architecture, reason, sizeof reason);
-    const int loaded = loads(own, number, code);
+    const int loaded = loads(own, code);
     free(code);
     if (loaded) {
         return EDGEC_OK;

@@ -25,50 +25,38 @@ static int make_buffers(session *own)
     return code == CL_SUCCESS ? EDGEC_OK : edgec_opencl_failed("copying the weights", code);
 }
 
-static int make_views(session *own)
+static handle buffer_of(const session *own, const edgec_gpu_argument *argument)
 {
-    for (uint32_t i = 0; i < own->network->view_count; ++i) {
-        const edgec_gpu_view *const view = &own->network->views[i];
-        const handle whole = own->buffers[edgec_gpu_buffer_number(own->network, view->space, view->index)];
-        if (view->offset == 0) {
-            own->views[i] = whole;
-            continue;
-        }
-        if (view->offset % own->alignment != 0) {
-            return edgec_gpu_fail(EDGEC_DEVICE_FAILED,
-                                  "OpenCL: %s wants buffers to begin at multiples of %u bytes, one begins at %llu",
-                                  own->identity, (unsigned)own->alignment, (unsigned long long)view->offset);
-        }
-        const size_t region[] = {(size_t)view->offset, view->bytes == 0 ? 1 : (size_t)view->bytes};
-        status_code code = CL_SUCCESS;
-        own->views[i] = own->cl.part(whole, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, region, &code);
-        if (code != CL_SUCCESS) {
-            return edgec_opencl_failed("making a part of a buffer", code);
-        }
-    }
-    return EDGEC_OK;
+    return own->buffers[edgec_gpu_buffer_number(own->network, argument->space, argument->index)];
+}
+
+/* A tensor is two arguments: a buffer, and the offset in it, as parts of buffers may not begin anywhere. */
+static status_code set_argument(const session *own, handle kernel, uint32_t number, const edgec_gpu_argument *argument)
+{
+    const handle buffer = buffer_of(own, argument);
+    const status_code code = own->cl.argument(kernel, 2 * number, sizeof buffer, &buffer);
+    return code == CL_SUCCESS ? own->cl.argument(kernel, 2 * number + 1, sizeof argument->offset, &argument->offset)
+                              : code;
 }
 
 static int prepare_launch(session *own, uint32_t number)
 {
     const edgec_gpu_launch *const launch = &own->network->launches[number];
-    const edgec_gpu_kernel *const kernel = &own->network->kernels[launch->kernel];
+    const char *const name = own->network->kernels[launch->kernel];
     const size_t threads = (size_t)launch->block[0] * launch->block[1] * launch->block[2];
     size_t limit = threads;
     status_code code = CL_SUCCESS;
-    own->kernels[number] = own->cl.kernel(own->programs[kernel->program], kernel->name, &code);
+    own->kernels[number] = own->cl.kernel(own->program, name, &code);
     for (uint32_t i = 0; code == CL_SUCCESS && i < launch->argument_count; ++i) {
-        const handle view = own->views[own->network->arguments[launch->first_argument + i]];
-        code = own->cl.argument(own->kernels[number], i, sizeof view, &view);
+        code = set_argument(own, own->kernels[number], i, &own->network->arguments[launch->first_argument + i]);
     }
     if (code != CL_SUCCESS) {
-        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "OpenCL: the kernel %s is refused, error %d", kernel->name,
-                              (int)code);
+        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "OpenCL: the kernel %s is refused, error %d", name, (int)code);
     }
     own->cl.kernel_limit(own->kernels[number], own->device, CL_KERNEL_WORK_GROUP_SIZE, sizeof limit, &limit, NULL);
     if (limit < threads) {
         return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "OpenCL: %s runs %zu threads of the kernel %s in a group, not %zu",
-                              own->identity, limit, kernel->name, threads);
+                              own->identity, limit, name, threads);
     }
     return EDGEC_OK;
 }
@@ -81,20 +69,13 @@ static void release(session *own)
             cl->release_kernel(own->kernels[i]);
         }
     }
-    for (uint32_t i = 0; own->views != NULL && i < own->network->view_count; ++i) {
-        if (own->views[i] != NULL && own->network->views[i].offset != 0) {
-            cl->release_buffer(own->views[i]);
-        }
-    }
     for (uint32_t i = 0; own->buffers != NULL && i < edgec_gpu_buffer_count(own->network); ++i) {
         if (own->buffers[i] != NULL) {
             cl->release_buffer(own->buffers[i]);
         }
     }
-    for (uint32_t i = 0; own->programs != NULL && i < own->network->program_count; ++i) {
-        if (own->programs[i] != NULL) {
-            cl->release_program(own->programs[i]);
-        }
+    if (own->program != NULL) {
+        cl->release_program(own->program);
     }
     if (own->queue != NULL) {
         cl->release_queue(own->queue);
@@ -102,9 +83,7 @@ static void release(session *own)
     if (own->context != NULL) {
         cl->release_context(own->context);
     }
-    free(own->programs);
     free(own->buffers);
-    free(own->views);
     free(own->kernels);
     free(own);
 }
@@ -112,19 +91,14 @@ static void release(session *own)
 static int prepare(session *own)
 {
     const edgec_gpu_network *const network = own->network;
-    own->programs = calloc(network->program_count + 1u, sizeof(handle));
     own->buffers = calloc(edgec_gpu_buffer_count(own->network), sizeof(handle));
-    own->views = calloc(network->view_count + 1u, sizeof(handle));
     own->kernels = calloc(network->launch_count + 1u, sizeof(handle));
-    if (own->programs == NULL || own->buffers == NULL || own->views == NULL || own->kernels == NULL) {
+    if (own->buffers == NULL || own->kernels == NULL) {
         return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "out of memory");
     }
     int status = edgec_opencl_open_device(own);
-    for (uint32_t i = 0; status == EDGEC_OK && i < network->program_count; ++i) {
-        status = edgec_opencl_compile(own, i);
-    }
+    status = status == EDGEC_OK ? edgec_opencl_compile(own) : status;
     status = status == EDGEC_OK ? make_buffers(own) : status;
-    status = status == EDGEC_OK ? make_views(own) : status;
     for (uint32_t i = 0; status == EDGEC_OK && i < network->launch_count; ++i) {
         status = prepare_launch(own, i);
     }
@@ -174,7 +148,21 @@ static int launch(const session *own, uint32_t number)
         own->cl.launch(own->queue, own->kernels[number], 3, NULL, threads, block, 0, NULL, NULL);
     if (code != CL_SUCCESS) {
         return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "OpenCL: launching the kernel %s failed with error %d",
-                              own->network->kernels[step->kernel].name, (int)code);
+                              own->network->kernels[step->kernel], (int)code);
+    }
+    return EDGEC_OK;
+}
+
+static int copy_on_device(const session *own)
+{
+    for (uint32_t i = 0; i < own->network->copy_count; ++i) {
+        const edgec_gpu_copy *const copy = &own->network->copies[i];
+        const status_code code =
+            own->cl.copy(own->queue, buffer_of(own, &copy->source), buffer_of(own, &copy->destination),
+                         copy->source.offset, copy->destination.offset, copy->bytes, 0, NULL, NULL);
+        if (code != CL_SUCCESS) {
+            return edgec_opencl_failed("copying on the device", code);
+        }
     }
     return EDGEC_OK;
 }
@@ -188,14 +176,15 @@ static int run(const session *own, const void *const inputs[], void *const outpu
     }
     for (uint32_t i = 0; status == EDGEC_OK && i < own->network->launch_count; ++i) {
         if (hook != NULL) {
-            hook(context, (int)i, 0);
+            hook(context, (int)own->network->launches[i].step, 0);
         }
         status = launch(own, i);
         if (hook != NULL) {
             own->cl.finish(own->queue);
-            hook(context, (int)i, 1);
+            hook(context, (int)own->network->launches[i].step, 1);
         }
     }
+    status = status == EDGEC_OK ? copy_on_device(own) : status;
     return status == EDGEC_OK ? copy_outputs(own, outputs) : status;
 }
 

@@ -11,11 +11,9 @@
 #define CL_DEVICE_TYPE_ALL 0xFFFFFFFFu
 #define CL_PLATFORM_VERSION 0x0901
 #define CL_DEVICE_TYPE 0x1000
-#define CL_DEVICE_MEM_BASE_ADDR_ALIGN 0x1019
 #define CL_DEVICE_NAME 0x102B
 #define CL_DRIVER_VERSION 0x102D
 #define CL_MEM_READ_WRITE 0x1u
-#define CL_BUFFER_CREATE_TYPE_REGION 0x1220
 #define CL_PROGRAM_BINARY_SIZES 0x1165
 #define CL_PROGRAM_BINARIES 0x1166
 #define CL_PROGRAM_BUILD_LOG 0x1183
@@ -43,9 +41,9 @@ typedef struct functions {
     status_code (*argument)(handle, uint32_t, size_t, const void *);
     status_code (*kernel_limit)(handle, handle, uint32_t, size_t, void *, size_t *);
     handle (*buffer)(handle, uint64_t, size_t, void *, status_code *);
-    handle (*part)(handle, uint64_t, uint32_t, const void *, status_code *);
     status_code (*write)(handle, handle, uint32_t, size_t, size_t, const void *, uint32_t, const handle *, handle *);
     status_code (*read)(handle, handle, uint32_t, size_t, size_t, void *, uint32_t, const handle *, handle *);
+    status_code (*copy)(handle, handle, handle, size_t, size_t, size_t, uint32_t, const handle *, handle *);
     status_code (*launch)(handle, handle, uint32_t, const size_t *, const size_t *, const size_t *, uint32_t,
                           const handle *, handle *);
     status_code (*finish)(handle);
@@ -62,19 +60,17 @@ typedef struct edgec_opencl_session {
     handle device;
     handle context;
     handle queue;
-    handle *programs;
+    handle program;
     handle *buffers; /* inputs, outputs, weights, arena */
-    handle *views;   /* buffers or parts of them */
     handle *kernels; /* one a launch, with its arguments */
     char identity[3 * TEXT_BYTES];
-    uint32_t alignment;
 } session;
 
 /* Loads the library and chooses and opens a device. */
 int edgec_opencl_open_device(session *own);
 
-/* Compiles a program, or takes it from the cache. */
-int edgec_opencl_compile(session *own, uint32_t number);
+/* Compiles the program, or takes it from the cache. */
+int edgec_opencl_compile(session *own);
 
 /* Keeps the message of an error code and returns EDGEC_DEVICE_FAILED. */
 int edgec_opencl_failed(const char *what, status_code code);

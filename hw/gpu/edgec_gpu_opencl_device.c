@@ -44,9 +44,9 @@ static int load(functions *cl)
         {"clSetKernelArg", &cl->argument, 0},
         {"clGetKernelWorkGroupInfo", &cl->kernel_limit, 0},
         {"clCreateBuffer", &cl->buffer, 0},
-        {"clCreateSubBuffer", &cl->part, 0},
         {"clEnqueueWriteBuffer", &cl->write, 0},
         {"clEnqueueReadBuffer", &cl->read, 0},
+        {"clEnqueueCopyBuffer", &cl->copy, 0},
         {"clEnqueueNDRangeKernel", &cl->launch, 0},
         {"clFinish", &cl->finish, 0},
         {"clReleaseMemObject", &cl->release_buffer, 0},
@@ -115,13 +115,10 @@ static int choose_device(session *own)
 static int open_chosen(session *own)
 {
     char name[TEXT_BYTES] = "", version[TEXT_BYTES] = "";
-    uint32_t bits = 0;
     status_code code = CL_SUCCESS;
     own->cl.device_info(own->device, CL_DEVICE_NAME, sizeof name - 1, name, NULL);
     own->cl.device_info(own->device, CL_DRIVER_VERSION, sizeof version - 1, version, NULL);
-    own->cl.device_info(own->device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof bits, &bits, NULL);
     snprintf(own->identity, sizeof own->identity, "%s|%s", name, version);
-    own->alignment = bits < 8 ? 1 : bits / 8;
     own->context = own->cl.context(NULL, 1, &own->device, NULL, NULL, &code);
     if (code == CL_SUCCESS) {
         own->queue = own->cl.queue(own->context, own->device, 0, &code);
@@ -166,30 +163,30 @@ static void keep_program(session *own, handle program, const char *name, const c
     free(binary);
 }
 
-int edgec_opencl_compile(session *own, uint32_t number)
+int edgec_opencl_compile(session *own)
 {
-    const edgec_gpu_program *const program = &own->network->programs[number];
+    const edgec_gpu_program *const program = &own->network->program;
     char key[sizeof own->identity + TEXT_BYTES], name[TEXT_BYTES], log[1024] = "";
     status_code code = CL_SUCCESS;
     snprintf(key, sizeof key, "OpenCL|%s|%s", program->digest, own->identity);
     snprintf(name, sizeof name, "%.32s-%016llx.opencl", program->digest,
              (unsigned long long)edgec_gpu_hash(key, strlen(key)));
-    own->programs[number] = program_of_cache(own, name, key);
-    if (own->programs[number] != NULL) {
+    own->program = program_of_cache(own, name, key);
+    if (own->program != NULL) {
         return EDGEC_OK;
     }
     const char *source = program->source;
-    own->programs[number] = own->cl.program(own->context, 1, &source, NULL, &code);
+    own->program = own->cl.program(own->context, 1, &source, NULL, &code);
     if (code != CL_SUCCESS) {
         return edgec_opencl_failed("reading the kernels", code);
     }
-    code = own->cl.build(own->programs[number], 1, &own->device, "", NULL, NULL);
+    code = own->cl.build(own->program, 1, &own->device, "", NULL, NULL);
     if (code != CL_SUCCESS) {
-        own->cl.build_info(own->programs[number], own->device, CL_PROGRAM_BUILD_LOG, sizeof log - 1, log, NULL);
+        own->cl.build_info(own->program, own->device, CL_PROGRAM_BUILD_LOG, sizeof log - 1, log, NULL);
         return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "OpenCL: %s does not compile the kernels, error %d: %s",
                               own->identity, (int)code, log);
     }
-    keep_program(own, own->programs[number], name, key);
+    keep_program(own, own->program, name, key);
     return EDGEC_OK;
 }
 
