@@ -20,6 +20,10 @@ def backend_for(target: Target) -> Backend:
         from edgec.backends.tvm.backend import TvmBackend
 
         return TvmBackend()
+    if target.backend == "gpu" and importlib.util.find_spec("tvm") is not None:
+        from edgec.backends.gpu.backend import GpuBackend
+
+        return GpuBackend()
     if target.backend == "rtl" and all(importlib.util.find_spec(package) for package in ("da4ml", "pyosys")):
         from edgec.backends.rtl.backend import RtlBackend
 
@@ -30,6 +34,8 @@ def backend_for(target: Target) -> Backend:
         return HlsBackend()
     if target.backend in ("rtl", "hls4ml"):
         what, hint = "the tools for FPGAs and ASICs are not installed", "pip install 'edgec[fpga]'"
+    elif target.backend == "gpu":
+        what, hint = "the compiler for graphics processors is not installed", "pip install 'edgec[tvm,gpu]'"
     else:
         what, hint = "the compiler for CPUs is not installed", "pip install 'edgec[tvm]'"
     raise EdgecError(TOOL_MISSING, what, where=f"target {target.name}", hint=hint)

@@ -19,6 +19,8 @@ class Interface(BaseModel):
         runner: path of the executable in the artefact that reads inputs and writes outputs, if there is one.
         emulator: command that runs the executable on this machine; empty where it runs natively.
         simulation: what the executable simulates, as reports say it; empty where it is the network itself.
+        graphics: how its kernels reach a graphics processor; empty where the processor computes.
+        machine: the processor that the executable of such an artefact is for; empty elsewhere.
         bit_exact: whether its outputs must equal those of the model bit for bit.
     """
 
@@ -30,4 +32,6 @@ class Interface(BaseModel):
     runner: str | None = None
     emulator: tuple[str, ...] = ()
     simulation: Literal["", "rtl-simulation", "c-simulation"] = ""
+    graphics: Literal["", "cuda", "opencl"] = ""
+    machine: str = ""
     bit_exact: StrictBool = False

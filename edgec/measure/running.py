@@ -31,6 +31,7 @@ from edgec.core.codes.running import (
 from edgec.core.codes.tool import TOOL_MISSING
 from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
+from edgec.measure.graphics import why_no_graphics
 
 Sample = Mapping[str, NDArray[np.generic]]
 """One inference's inputs by name."""
@@ -70,7 +71,7 @@ def can_run(interface: Interface) -> str | None:
         return "the artefact has no executable for this target"
     if interface.emulator and shutil.which(interface.emulator[0]) is None:
         return f"the emulator {interface.emulator[0]} is not installed ({INSTALL_EMULATOR})"
-    return None
+    return why_no_graphics(interface.graphics, interface.machine) if interface.graphics else None
 
 
 def run_artifact(

@@ -28,14 +28,6 @@ typedef struct edgec_gpu_argument {
     uint32_t offset;
 } edgec_gpu_argument;
 
-/* Source text of kernels, ended by a zero byte, and its machine code for one architecture if there is some. */
-typedef struct edgec_gpu_program {
-    const char *source;
-    const char *digest; /* SHA-256 of the source, in hexadecimal digits */
-    const unsigned char *binary;
-    size_t binary_bytes;
-} edgec_gpu_program;
-
 /* One kernel on a grid of groups of threads; `step` is the layer that it belongs to. */
 typedef struct edgec_gpu_launch {
     uint32_t kernel;
@@ -55,9 +47,12 @@ typedef struct edgec_gpu_copy {
 
 typedef struct edgec_gpu_network {
     const edgec_model *model;
-    const char *architecture; /* of the machine code: sm_53; empty if there is none */
-    edgec_gpu_program program;
-    const char *const *kernels; /* names of functions in the program */
+    const char *source;          /* of all kernels, ended by a zero byte */
+    const char *digest;          /* SHA-256 of the source, in hexadecimal digits */
+    const char *architecture;    /* of the machine code: sm_53; empty if there is none */
+    const unsigned char *binary; /* the machine code; NULL if there is none */
+    const unsigned char *binary_end;
+    const char *const *kernels; /* names of functions in the source */
     uint32_t kernel_count;
     const edgec_gpu_argument *arguments;
     const edgec_gpu_launch *launches;

@@ -77,10 +77,10 @@ int edgec_cuda_failed(const session *own, const char *what, status_code code);
 
 /* Compiles a program by the NVRTC library of this machine and keeps the result in the cache.
  * Returns machine code or PTX to be freed; NULL with a reason in `reason` if that cannot be had. */
-unsigned char *edgec_cuda_compile(const edgec_gpu_program *program, const char *architecture, char *reason,
+unsigned char *edgec_cuda_compile(const edgec_gpu_network *network, const char *architecture, char *reason,
                                   size_t reason_bytes);
 
 /* The names in the cache of what was compiled by NVRTC, and by the script of the artefact. */
-void edgec_cuda_cache_names(const edgec_gpu_program *program, const char *architecture, char *compiled, char *built);
+void edgec_cuda_cache_names(const edgec_gpu_network *network, const char *architecture, char *compiled, char *built);
 
 #endif

@@ -57,10 +57,10 @@ static const char *load(compiler *nvrtc)
                : "the library libnvrtc.so lacks a function";
 }
 
-void edgec_cuda_cache_names(const edgec_gpu_program *program, const char *architecture, char *compiled, char *built)
+void edgec_cuda_cache_names(const edgec_gpu_network *network, const char *architecture, char *compiled, char *built)
 {
-    snprintf(compiled, TEXT_BYTES, "%.32s-%s.nvrtc", program->digest, architecture);
-    snprintf(built, TEXT_BYTES, "%.32s-%s.cubin", program->digest, architecture);
+    snprintf(compiled, TEXT_BYTES, "%.32s-%s.nvrtc", network->digest, architecture);
+    snprintf(built, TEXT_BYTES, "%.32s-%s.cubin", network->digest, architecture);
 }
 
 /* What the compiler made: machine code, or PTX, ended by a zero byte, that the driver translates. */
@@ -93,7 +93,7 @@ static void explain(const compiler *nvrtc, handle program, char *reason, size_t 
     free(log);
 }
 
-unsigned char *edgec_cuda_compile(const edgec_gpu_program *program, const char *architecture, char *reason,
+unsigned char *edgec_cuda_compile(const edgec_gpu_network *network, const char *architecture, char *reason,
                                   size_t reason_bytes)
 {
     compiler nvrtc = {0};
@@ -109,7 +109,7 @@ unsigned char *edgec_cuda_compile(const edgec_gpu_program *program, const char *
     const int as_code = nvrtc.code_bytes != NULL && nvrtc.code != NULL;
     snprintf(option, sizeof option, "--gpu-architecture=%s%s", as_code ? "sm_" : "compute_", architecture + 3);
     const char *const options[] = {option, "-w"};
-    if (nvrtc.create(&unit, program->source, "kernels.cu", 0, NULL, NULL) != 0) {
+    if (nvrtc.create(&unit, network->source, "kernels.cu", 0, NULL, NULL) != 0) {
         snprintf(reason, reason_bytes, "NVRTC does not take the kernels");
         return NULL;
     }
@@ -121,8 +121,8 @@ unsigned char *edgec_cuda_compile(const edgec_gpu_program *program, const char *
     }
     nvrtc.release(&unit);
     if (made != NULL) {
-        edgec_cuda_cache_names(program, architecture, compiled, built);
-        edgec_gpu_cache_write(compiled, program->digest, made, bytes);
+        edgec_cuda_cache_names(network, architecture, compiled, built);
+        edgec_gpu_cache_write(compiled, network->digest, made, bytes);
     }
     return made;
 }

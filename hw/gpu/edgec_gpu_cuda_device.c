@@ -119,15 +119,15 @@ static int loads(session *own, const void *code)
 /* Code that this machine made comes first: it was compiled by the toolkit that the driver knows. */
 static int loads_from_cache(session *own)
 {
-    const edgec_gpu_program *const program = &own->network->program;
+    const edgec_gpu_network *const network = own->network;
     char compiled[TEXT_BYTES], built[TEXT_BYTES];
     size_t bytes = 0;
-    edgec_cuda_cache_names(program, own->architecture, compiled, built);
+    edgec_cuda_cache_names(network, own->architecture, compiled, built);
     unsigned char *code = edgec_gpu_cache_read_plain(built, &bytes);
     int loaded = loads(own, code);
     free(code);
     if (!loaded) {
-        code = edgec_gpu_cache_read(compiled, program->digest, &bytes);
+        code = edgec_gpu_cache_read(compiled, network->digest, &bytes);
         loaded = loads(own, code);
         free(code);
     }
@@ -136,16 +136,16 @@ static int loads_from_cache(session *own)
 
 int edgec_cuda_load_program(session *own)
 {
-    const edgec_gpu_program *const program = &own->network->program;
+    const edgec_gpu_network *const network = own->network;
     char reason[1024] = "";
     if (loads_from_cache(own)) {
         return EDGEC_OK;
     }
-    if (program->binary_bytes != 0 && strcmp(own->network->architecture, own->architecture) == 0 &&
-        loads(own, program->binary)) {
+    if (network->binary != NULL && strcmp(network->architecture, own->architecture) == 0 &&
+        loads(own, network->binary)) {
         return EDGEC_OK;
     }
-    unsigned char *const code = edgec_cuda_compile(program, own->architecture, reason, sizeof reason);
+    unsigned char *const code = edgec_cuda_compile(network, own->architecture, reason, sizeof reason);
     const int loaded = loads(own, code);
     free(code);
     if (loaded) {
@@ -155,5 +155,5 @@ int edgec_cuda_load_program(session *own)
                           "CUDA: no machine code that %s (%s) loads: the artefact has %s; %s; "
                           "the artefact's script compile_on_board.sh makes it with nvcc",
                           own->name, own->architecture,
-                          program->binary_bytes == 0 ? "none" : own->network->architecture, reason);
+                          network->binary == NULL ? "none" : network->architecture, reason);
 }

@@ -165,17 +165,17 @@ static void keep_program(session *own, handle program, const char *name, const c
 
 int edgec_opencl_compile(session *own)
 {
-    const edgec_gpu_program *const program = &own->network->program;
+    const edgec_gpu_network *const network = own->network;
     char key[sizeof own->identity + TEXT_BYTES], name[TEXT_BYTES], log[1024] = "";
     status_code code = CL_SUCCESS;
-    snprintf(key, sizeof key, "OpenCL|%s|%s", program->digest, own->identity);
-    snprintf(name, sizeof name, "%.32s-%016llx.opencl", program->digest,
+    snprintf(key, sizeof key, "OpenCL|%s|%s", network->digest, own->identity);
+    snprintf(name, sizeof name, "%.32s-%016llx.opencl", network->digest,
              (unsigned long long)edgec_gpu_hash(key, strlen(key)));
     own->program = program_of_cache(own, name, key);
     if (own->program != NULL) {
         return EDGEC_OK;
     }
-    const char *source = program->source;
+    const char *source = network->source;
     own->program = own->cl.program(own->context, 1, &source, NULL, &code);
     if (code != CL_SUCCESS) {
         return edgec_opencl_failed("reading the kernels", code);

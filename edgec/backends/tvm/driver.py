@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgec.backends.c_interface import c_comment, tensor_table, write_header
 from edgec.backends.tvm.code_generation import Kernel, groups_in_order
 from edgec.backends.tvm.constants import ALIGNMENT
 from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup
@@ -55,7 +54,8 @@ def write_driver(program: Program) -> DriverSource:
     """Write the driver and its header; equal programs give equal text."""
     body = _Body(program)
     body.outermost()
-    return DriverSource(_header(program), _source(program, body))
+    header = write_header(program.symbol, program.inputs, program.outputs, program.workspace_bytes)
+    return DriverSource(header, _source(program, body))
 
 
 class _Body:
@@ -97,11 +97,11 @@ class _Body:
             self.used.add("arena")
             arguments.append(f"arena + {self._plan.scratch[group]}")
         nodes = ", ".join(dict.fromkeys(operation.node for operation in group.operations))
-        self._line(f"/* {_comment(nodes)} */")
+        self._line(f"/* {c_comment(nodes)} */")
         self._line(f"STEP({self._steps[group]}, {self._program.kernels[group].symbol}({', '.join(arguments)}));")
 
     def _conditional(self, step: FusedConditional) -> None:
-        self._line(f"/* {_comment(step.source.node)} */")
+        self._line(f"/* {c_comment(step.source.node)} */")
         self._line(f"if (*({self._at(step.source.condition)}) != 0) {{")
         self._branch(step.then_block)
         self._line("} else {")
@@ -122,7 +122,7 @@ class _Body:
     def _repeat(self, step: FusedRepeat) -> None:
         source, number = step.source, self._loops
         self._loops += 1
-        self._line(f"{{ /* {_comment(source.node)} */")
+        self._line(f"{{ /* {c_comment(source.node)} */")
         self._depth += 1
         self._line(f"int64_t trips_{number} = {source.trips};")
         if source.trip_count is not None:
@@ -191,8 +191,8 @@ def _source(program: Program, body: _Body) -> str:
     return _SOURCE.format(
         symbol=symbol,
         prototypes="\n".join(_prototype(kernels[name][0], name, program.plan) for name in kernels),
-        inputs=_tensor_table(f"{symbol}_inputs", program.inputs),
-        outputs=_tensor_table(f"{symbol}_outputs", program.outputs),
+        inputs=tensor_table(f"{symbol}_inputs", program.inputs),
+        outputs=tensor_table(f"{symbol}_outputs", program.outputs),
         input_count=len(program.inputs),
         output_count=len(program.outputs),
         workspace_bytes=program.workspace_bytes,
@@ -207,92 +207,6 @@ def _prototype(group: KernelGroup, symbol: str, plan: MemoryPlan) -> str:
         parameters.append("void *")
     return f"int32_t {symbol}({', '.join(parameters)});"
 
-
-def _tensor_table(name: str, tensors: Sequence[TensorSpec]) -> str:
-    shapes = [
-        f"static const int64_t {name}_shape_{index}[] = {{{', '.join(map(str, tensor.shape)) or '1'}}};"
-        for index, tensor in enumerate(tensors)
-    ]
-    rows = [
-        f"    {{{_text(tensor.name)}, {_text(tensor.dtype)}, {len(tensor.shape)}, {name}_shape_{index},"
-        f" {tensor.size_bytes}u}},"
-        for index, tensor in enumerate(tensors)
-    ]
-    unused = [] if rows else ['    {"", "", 0, NULL, 0u},']
-    return "\n".join([*shapes, f"const edgec_tensor_info {name}[] = {{", *rows, *unused, "};"])
-
-
-def _header(program: Program) -> str:
-    symbol = program.symbol
-    sizes = []
-    for role, tensors in (("INPUT", program.inputs), ("OUTPUT", program.outputs)):
-        sizes.append(f"#define {symbol.upper()}_{role}_COUNT {len(tensors)}")
-        for index, tensor in enumerate(tensors):
-            shape = "x".join(map(str, tensor.shape)) or "scalar"
-            sizes.append(f"/* {_comment(tensor.name)}: {tensor.dtype} {shape} */")
-            sizes.append(f"#define {symbol.upper()}_{role}_{index}_BYTES {tensor.size_bytes}u")
-    sizes.append("/* what NAME_workspace_bytes returns, for a workspace of static storage */")
-    sizes.append(f"#define {symbol.upper()}_WORKSPACE_BYTES {program.workspace_bytes}u")
-    return _HEADER.format(symbol=symbol, guard=f"{symbol.upper()}_H", sizes="\n".join(sizes))
-
-
-def _text(content: str) -> str:
-    """A C string literal; what is not printable ASCII is written as octal escapes of its UTF-8 bytes."""
-    octets = content.encode()
-    shown = "".join(chr(octet) if 32 <= octet < 127 and octet not in b'"\\?' else f"\\{octet:03o}" for octet in octets)
-    return f'"{shown}"'
-
-
-def _comment(content: str) -> str:
-    shown = json.dumps(content)[1:-1]
-    return re.sub(r"\*/|/\*|\?\?|\\", "_", shown)
-
-
-_HEADER = """\
-/* The network {symbol}, compiled by edgec. Link with lib{symbol}.a or lib{symbol}.so. */
-#ifndef {guard}
-#define {guard}
-
-#include "edgec.h"
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-{sizes}
-
-/* Names, element types and shapes of the tensors. */
-extern const edgec_tensor_info {symbol}_inputs[];
-extern const edgec_tensor_info {symbol}_outputs[];
-
-/* All of the below as one value, for programs that hold several networks. */
-extern const edgec_model {symbol}_model;
-
-/* Bytes that {symbol}_run needs for intermediate results; 0 if it needs none. */
-size_t {symbol}_workspace_bytes(void);
-
-/* Runs the network once.
- *
- * workspace: {symbol}_workspace_bytes() bytes at any address. Its contents before and after do not matter.
- * inputs:    one pointer a tensor, in the order of {symbol}_inputs; dense, row-major, not written to.
- * outputs:   one pointer a tensor, in the order of {symbol}_outputs; must not overlap the inputs.
- *
- * A tensor must be aligned to its element type (4 bytes for float32); 64 bytes is fastest.
- * The function keeps no state: several threads may call it at once, each with a workspace of its own.
- * Returns EDGEC_OK or another edgec_status.
- */
-int {symbol}_run(void *workspace, const void *const inputs[], void *const outputs[]);
-
-/* The same; calls hook(context, step, 0) before and hook(context, step, 1) after each kernel, for profiling. */
-int {symbol}_run_traced(void *workspace, const void *const inputs[], void *const outputs[], edgec_step_hook hook,
-                        void *context);
-
-#ifdef __cplusplus
-}}
-#endif
-
-#endif
-"""
 
 _SOURCE = """\
 /* The network {symbol}, compiled by edgec: calls its kernels in order. Generated; see {symbol}.h. */

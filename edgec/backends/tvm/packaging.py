@@ -12,9 +12,10 @@ import sys
 from dataclasses import dataclass
 from importlib import resources
 
+from edgec.backends.android import android_files, library_in_package
 from edgec.backends.plan import Command, Tool
 from edgec.backends.tvm.driver import DriverSource
-from edgec.core.target import Target
+from edgec.core.target import Compiler, Target
 
 ZIG = "zig"
 INSTALL_ZIG = "pip install 'edgec[tvm]'"
@@ -83,9 +84,14 @@ def package(symbol: str, driver: DriverSource, kernels: bytes, weights: bytes, t
     triples = _triples(target)
     shared = bool(triples.shared_library)
     runner = f"bin/{symbol}-run" if triples.runner else None
+    android = _is_android(target.compiler)
+    files = _files(symbol, driver, kernels, weights, shared, threads)
+    if android:
+        headers = [(path.removeprefix("include/"), files[path]) for path in files if path.startswith("include/")]
+        files |= android_files(symbol, headers, graphics=False)
     return Package(
-        files=_files(symbol, driver, kernels, weights, shared, threads),
-        commands=_commands(symbol, triples, threads, runner),
+        files=files,
+        commands=_commands(symbol, triples, threads, runner, library_in_package(symbol) if android else None),
         tools=(Tool(ZIG, zig_arguments(), INSTALL_ZIG),),
         discard=(BUILD,),
         runner=runner,
@@ -113,7 +119,13 @@ def _triples(target: Target) -> _Triples:
         flags = (f"-mcpu={compiler.cpu.replace('-', '_')}", "-ffreestanding")
         return _Triples(compiler.link_triple, "", target.emulator.link_triple if target.emulator else "", flags)
     library = compiler.library_link_triple
-    return _Triples(library or compiler.link_triple, library, compiler.link_triple, ())
+    # Android keeps a register for itself that other systems do not.
+    flags = ("-ffixed-x18",) if _is_android(compiler) else ()
+    return _Triples(library or compiler.link_triple, library, compiler.link_triple, flags)
+
+
+def _is_android(compiler: Compiler) -> bool:
+    return compiler.triple.endswith("-android")
 
 
 def _files(
@@ -145,7 +157,9 @@ def _files(
     return files
 
 
-def _commands(symbol: str, triples: _Triples, threads: int, runner: str | None) -> tuple[Command, ...]:
+def _commands(
+    symbol: str, triples: _Triples, threads: int, runner: str | None, packed: str | None
+) -> tuple[Command, ...]:
     flags = (*COMPILE, f"-DEDGEC_THREADS={threads}")
     sources = (
         (f"src/{symbol}.c", f"{BUILD}/{symbol}.o"),
@@ -162,6 +176,8 @@ def _commands(symbol: str, triples: _Triples, threads: int, runner: str | None) 
     ]
     library = f"lib/lib{symbol}.a"
     commands.append(Command(ZIG, ("ar", "rcsD", library, *objects), library, "archive the static library"))
+    if packed is not None:
+        commands.append(Command(ZIG, ("ar", "rcsD", packed, *objects), packed, "archive the library of the .aar"))
     if triples.shared_library:
         shared = f"lib/lib{symbol}.so"
         link = ("-shared", *LINK, f"-Wl,--version-script={BUILD}/exports.map", "-o", shared, *objects, "-lm")

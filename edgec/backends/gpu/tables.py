@@ -1,0 +1,182 @@
+"""The generated C of a network for a graphics processor: its launch plan as constant tables, and its interface."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgec.backends.c_interface import c_string, tensor_table, write_header
+from edgec.backends.gpu.launch_plan import Argument, BufferSpace, Extents, LaunchPlan
+
+_SPACES = {
+    BufferSpace.INPUT: "EDGEC_GPU_INPUT",
+    BufferSpace.OUTPUT: "EDGEC_GPU_OUTPUT",
+    BufferSpace.WEIGHTS: "EDGEC_GPU_WEIGHTS",
+    BufferSpace.ARENA: "EDGEC_GPU_ARENA",
+}
+_ONE_AFTER_THE_OTHER = "Threads that call the function at once wait for each other: they share the device's buffers."
+
+
+@dataclass(frozen=True)
+class GpuSource:
+    """The text of `NAME.h` and `NAME.c`."""
+
+    header: str
+    source: str
+
+
+def source_digest(plan: LaunchPlan) -> str:
+    """SHA-256 of the kernels' source, in hexadecimal digits: the name that compiled kernels are kept by."""
+    return hashlib.sha256(plan.program.source.encode()).hexdigest()
+
+
+def write_tables(plan: LaunchPlan, steps: Sequence[int], architecture: str) -> GpuSource:
+    """Write the tables and their header; equal plans give equal text.
+
+    Args:
+        plan: what to launch.
+        steps: the layer of each launch, for tracing.
+        architecture: what the machine code beside the tables is for; empty if there is none.
+    """
+    close = _CLOSE.format(symbol=plan.symbol)
+    header = write_header(plan.symbol, plan.inputs, plan.outputs, 0, concurrency=_ONE_AFTER_THE_OTHER, more=close)
+    return GpuSource(header, _source(plan, steps, architecture))
+
+
+def _source(plan: LaunchPlan, steps: Sequence[int], architecture: str) -> str:
+    symbol = plan.symbol
+    numbers = {name: number for number, name in enumerate(plan.program.kernels)}
+    arguments: list[Argument] = []
+    launches: list[str] = []
+    for launch, step in zip(plan.launches, steps, strict=True):
+        place = f"{numbers[launch.kernel]}, {step}, {len(arguments)}, {len(launch.arguments)}"
+        launches.append(f"    {{{place}, {_extents(launch.grid)}, {_extents(launch.block)}}},")
+        arguments += launch.arguments
+    copies = [
+        f"    {{{_argument(copy.source)}, {_argument(copy.destination)}, {copy.source.size_bytes}u}},"
+        for copy in plan.copies
+    ]
+    return _SOURCE.format(
+        symbol=symbol,
+        inputs=tensor_table(f"{symbol}_inputs", plan.inputs),
+        outputs=tensor_table(f"{symbol}_outputs", plan.outputs),
+        input_count=len(plan.inputs),
+        output_count=len(plan.outputs),
+        kernels="\n".join([*(f"    {c_string(name)}," for name in plan.program.kernels), "    NULL,"]),
+        kernel_count=len(plan.program.kernels),
+        arguments="\n".join([*(f"    {_argument(argument)}," for argument in arguments), "    {0, 0, 0},"]),
+        launches="\n".join([*launches, "    {0, 0, 0, 0, {0, 0, 0}, {0, 0, 0}},"]),
+        launch_count=len(launches),
+        copies="\n".join([*copies, "    {{0, 0, 0}, {0, 0, 0}, 0},"]),
+        copy_count=len(copies),
+        api=plan.program.language,
+        architecture=c_string(architecture),
+        digest=c_string(source_digest(plan)),
+        binary=f"{symbol}_binary" if architecture else "NULL",
+        binary_end=f"{symbol}_binary_end" if architecture else "NULL",
+        weight_bytes=len(plan.weights),
+        arena_bytes=plan.arena_bytes,
+    )
+
+
+def _argument(argument: Argument) -> str:
+    return f"{{{_SPACES[argument.space]}, {argument.index}, {argument.offset_bytes}u}}"
+
+
+def _extents(extents: Extents) -> str:
+    return f"{{{', '.join(map(str, extents))}}}"
+
+
+_CLOSE = """
+/* Gives back what the network holds on the graphics processor; the next run takes it anew. */
+void {symbol}_close(void);
+"""
+
+_SOURCE = """\
+/* The network {symbol}, compiled by edgec: its launches as tables. Generated; see {symbol}.h and launch_plan.json. */
+#include "{symbol}.h"
+
+#include "edgec_gpu.h"
+
+extern const char {symbol}_source[];
+extern const unsigned char {symbol}_binary[];
+extern const unsigned char {symbol}_binary_end[];
+extern const unsigned char {symbol}_weights[];
+
+{inputs}
+
+{outputs}
+
+static const char *const kernels[] = {{
+{kernels}
+}};
+
+/* buffer, number of the input or output, offset in bytes */
+static const edgec_gpu_argument arguments[] = {{
+{arguments}
+}};
+
+/* kernel, step, first argument, number of arguments, grid, block */
+static const edgec_gpu_launch launches[] = {{
+{launches}
+}};
+
+/* source, destination, bytes */
+static const edgec_gpu_copy copies[] = {{
+{copies}
+}};
+
+static edgec_gpu_state state;
+
+static const edgec_gpu_network network = {{
+    .model = &{symbol}_model,
+    .architecture = {architecture},
+    .source = {symbol}_source,
+    .digest = {digest},
+    .binary = {binary},
+    .binary_end = {binary_end},
+    .kernels = kernels,
+    .kernel_count = {kernel_count},
+    .arguments = arguments,
+    .launches = launches,
+    .launch_count = {launch_count},
+    .copies = copies,
+    .copy_count = {copy_count},
+    .weights = {symbol}_weights,
+    .weight_bytes = {weight_bytes}u,
+    .arena_bytes = {arena_bytes}u,
+}};
+
+size_t {symbol}_workspace_bytes(void)
+{{
+    return 0;
+}}
+
+int {symbol}_run(void *workspace, const void *const inputs[], void *const outputs[])
+{{
+    return {symbol}_run_traced(workspace, inputs, outputs, NULL, NULL);
+}}
+
+int {symbol}_run_traced(void *workspace, const void *const inputs[], void *const outputs[], edgec_step_hook hook,
+                        void *context)
+{{
+    const int status = edgec_check(&{symbol}_model, workspace, inputs, outputs);
+    return status == EDGEC_OK ? edgec_{api}_run(&network, &state, inputs, outputs, hook, context) : status;
+}}
+
+void {symbol}_close(void)
+{{
+    edgec_{api}_close(&state);
+}}
+
+const edgec_model {symbol}_model = {{
+    "{symbol}",
+    {input_count},
+    {symbol}_inputs,
+    {output_count},
+    {symbol}_outputs,
+    {symbol}_workspace_bytes,
+    {symbol}_run_traced,
+}};
+"""
