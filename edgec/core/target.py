@@ -188,6 +188,18 @@ class Target(_Section):
     asic: Asic | None = None
     hls: Hls | None = None
 
+    @property
+    def is_circuit(self) -> bool:
+        """Whether hardware is made for one network, and no kernels are compiled."""
+        return self.backend in ("rtl", "hls4ml")
+
+    @property
+    def computes_in_half(self) -> bool:
+        """Whether fp16 is multiplied faster than fp32."""
+        if self.gpu is not None:
+            return self.gpu.half_per_float.value > 1
+        return self.compiler is not None and self.compiler.computes_in_half
+
     @model_validator(mode="after")
     def _has_the_sections_of_its_backend(self) -> Self:
         wanted = {"tvm": ("compiler", "core", "memory"), "gpu": ("compiler", "gpu", "memory")}.get(self.backend, ())
