@@ -90,7 +90,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
     """
     progress.start(f"load {options.model.name}")
     target = load_target(options.target)
-    loaded = load_model(options.model, quantisers=target.backend != "tvm")
+    loaded = load_model(options.model, quantisers=target.is_circuit)
     backend = _tuned(backend_for(target), target, options)
     passes = pass_list(options.recipe, options.shapes, backend.prerequisites)
     size_of = size_with_shapes(options.shapes)
