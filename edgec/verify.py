@@ -140,7 +140,7 @@ def compare_with_reference(
         produced += (run_artifact(folder, interface, [sample]) if board is None else board.run([sample])).outputs
         progress.advance()
     emulator = Path(interface.emulator[0]).name if interface.emulator else "host"
-    where = (interface.simulation or emulator) if board is None else "device"
+    where = (interface.simulation or interface.graphics or emulator) if board is None else "device"
     tolerance = None if interface.bit_exact else verification_tolerance(model)
     return _verified(compare(expected, produced), where, tolerance)
 

@@ -63,10 +63,10 @@ class ConvertFloat16(Pass):
         """
         options = cast(ConvertFloat16Options, self.options)
         target = context.target
-        if target is not None and not target.compiler.computes_in_half and not options.force:
+        if target is not None and not target.computes_in_half and not options.force:
             raise EdgecError(
                 NO_HALF_ARITHMETIC,
-                f"the core of {target.name} has no vector arithmetic in fp16",
+                f"{target.name} computes in fp16 no faster than in fp32",
                 hint="leave the pass out, since fp16 is slower than fp32 there; force = true converts nevertheless",
             )
         chosen: dict[ir.Node, None] = {}

@@ -33,7 +33,7 @@ class InlineFunctions(Pass):
         """
         from onnx_ir.passes.common import InlinePass
 
-        hardware = context.target is not None and context.target.backend != "tvm"
+        hardware = context.target is not None and context.target.is_circuit
         kept = {key for key, function in model.functions.items() if hardware and function.domain == QONNX_DOMAIN}
         functions = len(model.functions) - len(kept)
         if not functions:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.core.target import Target
+from edgec.core.target_gpu import Gpu
 from edgec.graph.channels import ChannelMap
 from edgec.graph.channels_trace import Contraction, Role
 from edgec.graph.cost import model_size
@@ -42,6 +43,8 @@ class KernelRate:
         """From the datasheet: the fitted coefficients where there are some, else its peaks; without a target, 1:1."""
         if target is None:
             return cls(1, 1e9, 1e9, "no target: one byte counts as one multiply-accumulate")
+        if target.gpu is not None:
+            return cls._of_gpu(target, target.gpu)
         core, fitted = target.core, target.prediction
         peak = core.clock_mhz.value * 1e6 * core.fma_per_cycle.value
         lanes = max(1, int(core.vector_bits.value) // 32)
@@ -53,6 +56,13 @@ class KernelRate:
         basis = f"the latency model of {target.name}"
         call_seconds = rates.kernel_us.value * 1e-6
         return cls(lanes, 1e12 / rates.pointwise_us_per_mmac.value, bandwidth, basis, call_seconds)
+
+    @classmethod
+    def _of_gpu(cls, target: Target, gpu: Gpu) -> KernelRate:
+        peak = gpu.compute_units.value * gpu.fma_per_cycle.value * gpu.clock_mhz.value * 1e6
+        bandwidth = target.memory.bandwidth_gbps.value * 1e9
+        basis = f"peak and bandwidth of the datasheet of {target.name}"
+        return cls(int(gpu.lanes_in_step.value), peak, bandwidth, basis, gpu.launch_us.value * 1e-6)
 
     def kernel_seconds(self, macs: float, outputs: int, moved: float) -> float:
         """Time of one kernel.

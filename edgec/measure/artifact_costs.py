@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgec.backends.gpu.nvrtc import INSTALL_NVRTC, MACHINE_CODE
 from edgec.backends.plan import BuildPlan
 from edgec.core.counts import NO_COUNTS, Counts
 from edgec.core.metric import Metric, Mode, Unavailable, exact
@@ -93,12 +94,32 @@ def measure_costs(
     if board is not None:
         timed = time_on_board(board, sample)
         energy = predict(plan.layers, target, threads=threads).energy_mj
-        return _measured(folder, plan, target, sample, sizes, code_bytes, timed.burst, energy, timed.notes)
+        return _measured(
+            folder, plan, target, sample, sizes, code_bytes, timed.burst, energy, timed.notes + graphics_notes(plan)
+        )
     if target.compiler.triple == NATIVE and can_run(plan.interface) is None:
         timing = time_on_host(folder, plan.interface, sample)
-        energy = energy_on_host(folder, plan.interface, sample)
-        return _measured(folder, plan, target, sample, sizes, code_bytes, timing, energy, _noise(timing))
+        notes = _noise(timing) + graphics_notes(plan)
+        return _measured(
+            folder, plan, target, sample, sizes, code_bytes, timing, _own_energy(folder, plan, sample), notes
+        )
     return _predicted(folder, plan, target, sample, threads, sizes, code_bytes)
+
+
+def _own_energy(folder: Path, plan: BuildPlan, sample: Sample) -> Metric:
+    if plan.interface.graphics:
+        return Unavailable(unavailable="the energy counters of this machine do not see a graphics processor")
+    return energy_on_host(folder, plan.interface, sample)
+
+
+def graphics_notes(plan: BuildPlan) -> tuple[str, ...]:
+    """What a user should know of the kernels of an artefact for a graphics processor."""
+    if plan.interface.graphics != "cuda" or MACHINE_CODE in plan.files:
+        return ()
+    return (
+        "the kernels are shipped as CUDA C and compiled on the board, at the first run or by compile_on_board.sh: "
+        f"NVRTC is not installed here ({INSTALL_NVRTC})",
+    )
 
 
 def _measured(
@@ -172,5 +193,5 @@ def _predicted(
         between_layers="",
         layer_counts=_layer_counts(plan, counts),
         code_bytes=code_bytes,
-        notes=(),
+        notes=graphics_notes(plan),
     )

@@ -78,6 +78,10 @@ def count_inference(
     Raises:
         EdgecError: EC0651 or EC0653 where an artefact for another machine fails.
     """
+    if interface.graphics:
+        return Unavailable(
+            unavailable="the kernels run on a graphics processor; instructions of processors are counted"
+        )
     emulator = interface.emulator or _own_emulator()
     reason = can_run(interface.model_copy(update={"emulator": emulator}))
     if reason is not None:

@@ -4,6 +4,8 @@ A kernel takes the sum over its classes of work (`prediction_work.py`) of amount
 latencies that were published for the device, or follow from its datasheet as those of other devices do
 (`benchmarks/fit_latency.py`).
 
+A graphics processor has a model of its own (`prediction_gpu.py`).
+
 For a machine that was calibrated (`calibration.py`) the rates are those measured on it, of our own kernels.
 
 The band is an interval of 90 %. Its width follows from how well the rates are known that the network leans on, from
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING
 from edgec.core.metric import Metric, Mode, Unavailable, Value
 from edgec.measure.calibration import Calibration, calibration_of
 from edgec.measure.prediction_energy import layer_energies
+from edgec.measure.prediction_gpu import gpu_latencies
 from edgec.measure.prediction_rates import DeviceRates, rates_of
 from edgec.measure.prediction_work import Cost, work_of
 
@@ -72,6 +75,8 @@ def predict(layers: Sequence[PlannedLayer], target: Target, *, threads: int) -> 
 
 def _latencies(layers: Sequence[PlannedLayer], target: Target, threads: int) -> tuple[list[float], float, str]:
     """Milliseconds of each layer, the factor of the interval to either side, and what they rest on."""
+    if target.gpu is not None:
+        return gpu_latencies(layers, target, target.gpu)
     calibration = calibration_of(target, threads)
     if calibration is not None:
         times = [time / _MICROSECONDS_PER_MILLISECOND for time in calibration.microseconds(layers, target)]

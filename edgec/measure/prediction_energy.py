@@ -34,19 +34,21 @@ def layer_energies(
         milliseconds: predicted latency of each.
         factor: the latency's interval is from value / factor to value x factor.
         target: the device.
-        threads: threads that the kernels are split over.
+        threads: threads that the kernels are split over; a graphics processor is busy as a whole.
     """
     power = target.power
     if power is None:
         reason = Unavailable(unavailable=f"the datasheet of {target.name} states no power")
         return tuple(reason for _ in layers)
-    used = min(1.0, threads / target.core.cores.value)
+    graphics = target.gpu is not None
+    used = 1.0 if graphics else min(1.0, threads / target.core.cores.value)
+    busy = "the graphics processor" if graphics else f"{threads} threads"
     extra_w = max(0.0, power.busy_w.value - power.idle_w.value) * used
     extra_mj = extra_w * math.fsum(milliseconds)
     operations = [operation_energy_pj(layer.macs, layer.bytes, layer.precision) for layer in layers]
     whole = math.fsum(operations) or 1.0
     width = math.exp(math.hypot(math.log(factor), _variation(power)))
-    source = f"{power.idle_w.value:g} W idle and {extra_w:g} W beyond it for {threads} threads, times predicted latency"
+    source = f"{power.idle_w.value:g} W idle and {extra_w:g} W beyond it for {busy}, times predicted latency"
     values = [
         power.idle_w.value * time + extra_mj * operation / whole
         for time, operation in zip(milliseconds, operations, strict=True)

@@ -343,13 +343,21 @@ class Verdict:
     sentence: str
 
 
+_WHERE = {
+    "host": "on this machine",
+    "device": "on the device",
+    "cuda": "by this machine's CUDA driver",
+    "opencl": "by this machine's OpenCL driver",
+}
+
+
 def verdict(report: Report) -> Verdict:
     """What the comparison with the reference says, for a reader who knows nothing of it."""
     found = report.verification
     if isinstance(found, Unverified):
         return Verdict(False, "Not verified", f"The artefact did not run: {formatting.printable(found.reason)}.")
     reference = {"onnxruntime": "ONNX Runtime"}.get(found.reference, formatting.printable(found.reference))
-    where = {"host": "on this machine", "device": "on the device"}.get(found.where, f"in {found.where}")
+    where = _WHERE.get(found.where, f"in {found.where}")
     samples = "1 sample" if found.samples == 1 else f"{found.samples:,} samples"
     if found.bit_exact:
         return Verdict(True, "Verified, bit-exact", f"Equal to {reference} in every bit on {samples}, run {where}.")

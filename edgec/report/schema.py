@@ -80,7 +80,8 @@ class Verified(_Section):
 
     Attributes:
         reference: what the outputs were compared with, `onnxruntime`.
-        where: where the artefact ran: `host`, `qemu-…`, `c-simulation`, `rtl-simulation`, or `device`.
+        where: where the artefact ran: `host`, `qemu-…`, `cuda` or `opencl` (a driver of this machine), `c-simulation`,
+            `rtl-simulation`, or `device`.
         samples: number of input sets.
         bit_exact: every output equal, bit for bit.
         max_abs_error: largest absolute difference.
@@ -90,7 +91,7 @@ class Verified(_Section):
     """
 
     reference: str
-    where: str = Field(pattern=r"^(host|qemu-[a-z0-9_]+|c-simulation|rtl-simulation|device)$")
+    where: str = Field(pattern=r"^(host|qemu-[a-z0-9_]+|cuda|opencl|c-simulation|rtl-simulation|device)$")
     samples: int = Field(ge=1)
     bit_exact: bool
     max_abs_error: float = Field(ge=0)

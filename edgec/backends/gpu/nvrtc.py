@@ -13,6 +13,8 @@ from edgec.core.codes.backend import CODE_GENERATION_FAILED
 from edgec.core.errors import EdgecError
 
 INSTALL_NVRTC = "pip install 'edgec[gpu]'"
+MACHINE_CODE = "src/kernels.cubin"
+"""Where an artefact keeps it."""
 _PACKAGE = "nvidia.cuda_nvrtc"
 _LIBRARY = "lib/libnvrtc.so.12"
 _LAST_LINES = 20

@@ -13,6 +13,7 @@ from importlib import resources
 
 from edgec.backends.android import android_files, library_in_package
 from edgec.backends.gpu.launch_plan import LaunchPlan
+from edgec.backends.gpu.nvrtc import MACHINE_CODE
 from edgec.backends.gpu.tables import GpuSource, source_digest
 from edgec.backends.plan import Command, Tool
 from edgec.backends.tvm.packaging import BUILD, COMPILE, INSTALL_ZIG, LINK, ZIG, zig_arguments
@@ -27,7 +28,6 @@ _PRIVATE_HEADERS = {
     "opencl": ("edgec_gpu_common.h", "edgec_gpu_opencl.h"),
 }
 KERNELS = {"cuda": "src/kernels.cu", "opencl": "src/kernels.cl"}
-MACHINE_CODE = "src/kernels.cubin"
 _OLDEST_C_LIBRARY = "gnu.2.27"
 _ANDROID_LIKE = "aarch64-linux-musl"
 
