@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
@@ -27,7 +28,9 @@ from edgec.core.target_files import load_target
 from edgec.core.tensor import Sample, TensorSpec
 from edgec.core.version import VERSION
 from edgec.evaluation import Evaluation, evaluate
-from edgec.graph.cut_points import CutPoint, cut, cut_points
+from edgec.graph.bottleneck_note import read_note
+from edgec.graph.cut_points import CutPoint, cut_points
+from edgec.graph.exit_note import read_exits, without_exits
 from edgec.graph.fidelity import compare
 from edgec.graph.gate import ReferenceGate
 from edgec.graph.load import load_model
@@ -36,10 +39,11 @@ from edgec.graph.save import save_model
 from edgec.graph.shapes import static_shape
 from edgec.measure.running import run_artifact
 from edgec.pass_list import pass_list, size_with_shapes, with_static_inputs
-from edgec.split.manifest import FILE, SplitManifest
+from edgec.split.frequency_tables import FrequencyTables, tables_from_counts
+from edgec.split.manifest import FILE, EarlyAnswer, SplitManifest
 from edgec.split.tensors import PayloadCoding
 from edgec.split.triton import write_repository
-from edgec.split.two_parts import TwoParts, quantized_cut, symbol_tables, with_open_batch
+from edgec.split.two_parts import TwoParts, early_answer, in_two, quantized_at, symbol_tables, with_open_batch
 
 HEAD, LOCAL, REPORT = "head", "local", "split-report.json"
 
@@ -50,7 +54,8 @@ class SplitOptions:
 
     Attributes:
         whole: the network, the device of its head, recipe, data and folder, as for `build`.
-        cut: values that travel; empty to choose one tensor that leaves little to do on the device and to send.
+        cut: values that travel; empty for the latent of a bottleneck, or else one tensor that leaves little to do on
+            the device and to send.
         quantize: whether a float tensor travels as int8 and entropy-coded.
         local: whether the device gets the whole network too, for when the link is down.
     """
@@ -105,17 +110,18 @@ def build_split(options: SplitOptions, progress: Progress) -> SplitReport:
         built = _build_head(parts.head, loaded.name, whole, folder, progress)
         if options.local:
             build(replace(whole, out=folder / LOCAL), progress)
-        tail = with_open_batch(parts.tail, _sent(parts.head, seen[:2]))
+        tail = with_open_batch(parts.tail, _sent(parts, seen[:2]))
         tail_file = write_repository(tail, f"{loaded.name}_tail", folder)
         manifest = SplitManifest(
             cut=point.values,
-            sent=_specs(parts.head.graph.outputs),
+            sent=_specs([value for value in parts.head.graph.outputs if value.name in parts.sent]),
             returned=_specs(parts.tail.graph.outputs),
-            tables=symbol_tables(parts, seen),
+            tables=_tables(model, parts, seen),
             tail_sha256=hashlib.sha256((folder / tail_file).read_bytes()).hexdigest(),
             head=HEAD,
             tail=tail_file,
             local=LOCAL if options.local else None,
+            early=_early(model, parts),
         )
         (folder / FILE).write_text(manifest.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
         report = _report(point, model, parts, manifest, folder, evaluation.samples)
@@ -135,7 +141,9 @@ def _after_passes(
 
 
 def _chosen(model: ir.Model, wanted: tuple[str, ...]) -> CutPoint:
-    points = cut_points(model)
+    note = read_note(model)
+    wanted = wanted or ((note.value,) if note is not None else ())
+    points = cut_points(without_exits(model, read_exits(model)))
     for point in points:
         if wanted and point.values == wanted:
             return point
@@ -155,9 +163,27 @@ def _shares(point: CutPoint, input_bytes: int) -> float:
 
 def _parts(model: ir.Model, point: CutPoint, quantize: bool, samples: Sequence[Sample]) -> TwoParts:
     value = next(value for value in _values(model) if value.name == point.values[0])
+    early = early_answer(model, point.values)
     if quantize and len(point.values) == 1 and value.dtype == ir.DataType.FLOAT:
-        return quantized_cut(model, point.values[0], samples)
-    return TwoParts(*cut(model, point.values))
+        quantized, integers = quantized_at(model, point.values[0], samples)
+        return in_two(quantized, (integers,), early)
+    return in_two(model, point.values, early)
+
+
+def _tables(model: ir.Model, parts: TwoParts, samples: Sequence[Sample]) -> FrequencyTables | None:
+    """The frequencies that a bottleneck has learnt, or those of the samples."""
+    note = read_note(model)
+    if note is not None and note.counts and parts.sent == (note.value,):
+        return tables_from_counts(np.full(len(note.counts), note.lowest), [np.array(each) for each in note.counts])
+    return symbol_tables(parts, samples)
+
+
+def _early(model: ir.Model, parts: TwoParts) -> EarlyAnswer | None:
+    note = read_exits(model)
+    made = [str(value.name) for value in parts.head.graph.outputs if value.name not in parts.sent]
+    if note is None or not made:
+        return None
+    return EarlyAnswer(output=made[0], threshold=note.threshold, probabilities=note.probabilities)
 
 
 def _values(model: ir.Model) -> list[ir.Value]:
@@ -179,9 +205,10 @@ def _build_head(head: ir.Model, name: str, whole: BuildOptions, folder: Path, pr
     )
 
 
-def _sent(head: ir.Model, samples: Sequence[Sample]) -> list[Sample]:
-    session = ReferenceSession(head)
-    return [session.run(_taken(head, sample)) for sample in samples]
+def _sent(parts: TwoParts, samples: Sequence[Sample]) -> list[Sample]:
+    session = ReferenceSession(parts.head)
+    made = [session.run(_taken(parts.head, sample)) for sample in samples]
+    return [{name: outputs[name] for name in parts.sent} for outputs in made]
 
 
 def _taken(head: ir.Model, sample: Sample) -> Sample:
@@ -207,7 +234,8 @@ def _report(
     """The split network as it will run: the head's artefact, the bytes that travel, and the tail."""
     coding = PayloadCoding(manifest)
     interface = read_manifest(folder / HEAD).interface
-    reference, tail = ReferenceSession(model), ReferenceSession(parts.tail)
+    whole = without_exits(model, read_exits(model))
+    reference, tail = ReferenceSession(whole), ReferenceSession(parts.tail)
     expected, made, payloads = [], [], []
     for sample in samples:
         (head,) = run_artifact(folder / HEAD, interface, [_taken(parts.head, sample)]).outputs

@@ -102,8 +102,11 @@ def _network(artifact: Path) -> Network:
 
 
 def _local_ms(folder: Path, manifest: SplitManifest) -> float | None:
-    """What the report of the local network says of its latency; infinite where it says nothing."""
+    """What the report of the local network says of its latency; infinite where it says nothing, or none is there.
+
+    An early answer without a local network is only for when the server gives none.
+    """
     if manifest.local is None:
-        return None
+        return None if manifest.early is None else float("inf")
     latency = load_report(folder / manifest.local).metrics.latency_ms
     return latency.value if isinstance(latency, Value) else float("inf")

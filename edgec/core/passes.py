@@ -62,6 +62,8 @@ class PassContext:
         data: what `--data` names, for passes that declare `Need.TRAINING` or `Need.EVALUATION`; None without data.
         seed: seed of every random choice.
         progress: where to report long work.
+        original: the model before the first pass that may change its outputs, which later ones can learn from; None if
+            there has been no such pass.
     """
 
     target: Target | None = None
@@ -69,6 +71,7 @@ class PassContext:
     data: DataSource | None = None
     seed: int = 0
     progress: Progress = field(default_factory=Silent)
+    original: ir.Model | None = None
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,15 @@ class Pass(ABC):
 
     A pass may change the model it is handed in place: the pipeline keeps a copy for its gate. It raises
     `EdgecError` for a model it must refuse and returns a `Skip` for each node it leaves alone.
+
+    Attributes:
+        adds_outputs: whether the model may have outputs after the pass that it had not before; the others stay.
     """
 
     name: ClassVar[str]
     kind: ClassVar[Kind]
     needs: ClassVar[tuple[Need, ...]] = ()
+    adds_outputs: ClassVar[bool] = False
     Options: ClassVar[type[PassOptions]] = PassOptions
 
     def __init__(self, options: PassOptions | None = None) -> None:

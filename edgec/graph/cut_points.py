@@ -79,32 +79,48 @@ def cut(model: ir.Model, values: Sequence[str]) -> tuple[ir.Model, ir.Model]:
     Raises:
         EdgecError: EC0212 where a value is not in the model, or the tail would need more than the given values.
     """
-    whole = model.clone()
-    known = {str(value.name) for node in whole.graph for value in node.outputs} | {
-        str(value.name) for value in whole.graph.inputs
+    known = {str(value.name) for node in model.graph for value in node.outputs} | {
+        str(value.name) for value in model.graph.inputs
     }
     missing = [name for name in values if name not in known]
     if missing:
         what = f"the model has no value `{missing[0]}`"
         raise EdgecError(CUT_NOT_FOUND, what, hint=CUT_NOT_FOUND.remedy)
-    inputs = [str(value.name) for value in whole.graph.inputs if not value.is_initializer()]
-    outputs = [str(value.name) for value in whole.graph.outputs]
+    inputs = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
+    outputs = [str(value.name) for value in model.graph.outputs]
+    return between(model, inputs, values), between(model, values, outputs)
+
+
+def between(model: ir.Model, given: Sequence[str], made: Sequence[str]) -> ir.Model:
+    """The part of a model that makes some values from others, which become its outputs and inputs.
+
+    Args:
+        model: it is not changed; the part shares its weights.
+        given: names of values; those that the part does not need are no inputs of it.
+        made: names of values.
+
+    Raises:
+        EdgecError: EC0212 where `made` needs more than `given`.
+    """
+    whole = model.clone()
     try:
-        head = ir.convenience.extract(whole.graph, inputs, list(values))
-        tail = ir.convenience.extract(whole.graph, list(values), outputs)
+        graph = ir.convenience.extract(whole.graph, list(given), list(made))
     except ValueError as error:
-        what = f"the values {', '.join(f'`{name}`' for name in values)} do not cut the model in two: {error}"
+        what = f"the values {', '.join(f'`{name}`' for name in given)} do not cut the model in two: {error}"
         raise EdgecError(CUT_NOT_FOUND, what, hint=CUT_NOT_FOUND.remedy) from error
-    return _model_of(head, whole), _model_of(tail, whole)
-
-
-def _model_of(graph: ir.Graph, whole: ir.Model) -> ir.Model:
     # A head need not read every input, but a caller hands them all over: those that are unused go.
     read = {value for node in graph for value in _read(node)} | set(graph.outputs)
     for value in [value for value in graph.inputs if value not in read]:
         graph.inputs.remove(value)
     graph.opset_imports.update(whole.graph.opset_imports)
     return ir.Model(graph, ir_version=whole.ir_version, functions=list(whole.functions.values()))
+
+
+def take_weights(model: ir.Model, part: ir.Model) -> None:
+    """Give the initializers of a model the contents that those of a part of it have, by name, in place."""
+    for name, value in part.graph.initializers.items():
+        if name in model.graph.initializers:
+            model.graph.initializers[name].const_value = value.const_value
 
 
 def _read(node: ir.Node) -> list[ir.Value]:

@@ -18,6 +18,22 @@ FILE = "split.json"
 IDENTITY_BYTES = 16
 
 
+class EarlyAnswer(BaseModel):
+    """An output of the head that answers like the whole network, less well.
+
+    Attributes:
+        output: its name; it stands for the first of the tensors that the tail returns, its only one.
+        threshold: confidence, the largest probability of a class, from which nothing is sent.
+        probabilities: whether the output holds probabilities; else logits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: str
+    threshold: float = Field(gt=0, le=1)
+    probabilities: bool
+
+
 class SplitManifest(BaseModel):
     """One network in two parts.
 
@@ -31,6 +47,7 @@ class SplitManifest(BaseModel):
         head: folder of the head's artefact; relative like all paths here.
         tail: the tail's ONNX file.
         local: folder of an artefact of the whole network for the device, for when the link is down; absent without one.
+        early: an early answer of the head; absent without one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -44,6 +61,7 @@ class SplitManifest(BaseModel):
     head: str = "head"
     tail: str = "tail/model.onnx"
     local: str | None = None
+    early: EarlyAnswer | None = None
 
     @model_validator(mode="after")
     def _tables_fit(self) -> Self:

@@ -18,6 +18,7 @@ class Where(StrEnum):
 
     SERVER = "server"
     DEVICE = "device"
+    EARLY = "early"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class FallbackPolicy:
     doubles until it is worth asking again.
 
     Args:
-        local_ms: time of the whole network on the device; None where the device does not hold it.
+        local_ms: time of the whole network on the device; None where the device cannot answer by itself, infinite where
+            it only would if it must.
         deadline_ms: time that an answer may take.
         rest_s: seconds without a request after the first failure.
         longest_rest_s: most seconds without a request.
@@ -73,7 +75,7 @@ class FallbackPolicy:
         """Where to compute next, for a request and an answer of given sizes."""
         remote_ms = self._expected_ms(sent_bytes + received_bytes)
         if self._local_ms is None:
-            return Choice(Where.SERVER, "the device does not hold the whole network", remote_ms)
+            return Choice(Where.SERVER, "the device has no answer of its own", remote_ms)
         rest_s = self._silent_until - self._clock()
         if rest_s > 0:
             return Choice(Where.DEVICE, f"the link failed; the server is asked again in {rest_s:.1f} s", remote_ms)

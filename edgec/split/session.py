@@ -48,6 +48,9 @@ class SplitSession:
         client: to the server.
         policy: decides where to compute.
         local: the whole network on the device; None without one.
+
+    Where the manifest has an early answer, the head gives it: one that is sure enough is taken at once, and without a
+    local network it is the answer when the server gives none.
     """
 
     def __init__(
@@ -65,13 +68,22 @@ class SplitSession:
         """The outputs for one set of inputs.
 
         Raises:
-            EdgecError: EC1204 where the server gave no answer and there is no local network.
+            EdgecError: EC1204 where the server gave no answer and the device has none.
         """
         started = time.perf_counter()
         choice = self._policy.choose(self._typical_bytes, self._manifest.returned_bytes)
         if choice.where is Where.DEVICE and self._local is not None:
             return _timed(started, self._local(inputs), Where.DEVICE, choice.reason, 0)
-        payload = self._coding.pack(self._head(inputs))
+        made = self._head(inputs)
+        early = self._manifest.early
+        if early is not None:
+            confidence = confidence_of(made[early.output], probabilities=early.probabilities)
+            if confidence >= early.threshold:
+                reason = f"the early answer is {confidence:.0%} sure, {early.threshold:.0%} are asked for"
+                return _timed(started, self._early(made), Where.EARLY, reason, 0)
+            if choice.where is Where.DEVICE:
+                return _timed(started, self._early(made), Where.EARLY, choice.reason, 0)
+        payload = self._coding.pack(made)
         self._typical_bytes = len(payload)
         try:
             if choice.remote_ms is None:
@@ -80,11 +92,30 @@ class SplitSession:
             outputs = unpack_tensors(reply.payload, self._manifest.returned)
         except (LinkError, FrameError) as error:
             self._policy.failed()
-            if self._local is None:
-                raise EdgecError(SERVER_UNREACHABLE, error.reason, hint=SERVER_UNREACHABLE.remedy) from error
-            return _timed(started, self._local(inputs), Where.DEVICE, error.reason, len(payload))
+            if self._local is not None:
+                return _timed(started, self._local(inputs), Where.DEVICE, error.reason, len(payload))
+            if early is not None:
+                return _timed(started, self._early(made), Where.EARLY, error.reason, len(payload))
+            raise EdgecError(SERVER_UNREACHABLE, error.reason, hint=SERVER_UNREACHABLE.remedy) from error
         self._policy.answered(reply)
         return _timed(started, outputs, Where.SERVER, choice.reason, len(payload))
+
+    def _early(self, made: Sample) -> dict[str, np.ndarray]:
+        """The early answer under the name of the answer that it stands for."""
+        early = self._manifest.early
+        return {} if early is None else {self._manifest.returned[0].name: made[early.output]}
+
+
+def confidence_of(scores: np.ndarray, *, probabilities: bool) -> float:
+    """The largest probability of a class.
+
+    Args:
+        scores: one a class.
+        probabilities: whether they are probabilities; else logits.
+    """
+    if probabilities:
+        return float(scores.max())
+    return float(1 / np.exp(scores.astype(np.float64) - scores.max()).sum())
 
 
 def _timed(started: float, outputs: dict[str, np.ndarray], where: Where, reason: str, payload_bytes: int) -> Inference:

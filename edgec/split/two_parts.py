@@ -10,11 +10,12 @@ import onnx_ir as ir
 
 from edgec.core.errors import EdgecError
 from edgec.core.tensor import Sample
-from edgec.graph.cut_points import cut
+from edgec.graph.cut_points import between, cut
+from edgec.graph.exit_note import read_exits, without_exits
 from edgec.graph.quantization import QuantizationPlan, Quantizer
 from edgec.graph.quantization_writer import write_quantization
 from edgec.graph.reference import ReferenceSession
-from edgec.graph.shapes import infer_shapes
+from edgec.graph.shapes import infer_shapes, model_inputs
 from edgec.split.frequency_tables import FrequencyTables, tables_from_counts
 
 _LOWEST, _SYMBOLS = -128, 256
@@ -23,21 +24,64 @@ _BATCH = "batch"
 
 @dataclass(frozen=True)
 class TwoParts:
-    """Head and tail; what the one makes the other takes, by name."""
+    """Head and tail.
+
+    Attributes:
+        head: makes what is sent, and perhaps an early answer.
+        tail: takes what is sent.
+        sent: names of the values that go from the one to the other.
+    """
 
     head: ir.Model
     tail: ir.Model
+    sent: tuple[str, ...]
 
 
-def quantized_cut(model: ir.Model, value: str, samples: Sequence[Sample]) -> TwoParts:
-    """Head and tail with an int8 tensor between them, in steps that span the values seen in the samples.
+def in_two(model: ir.Model, values: Sequence[str], early: str | None = None) -> TwoParts:
+    """Head and tail of a model.
 
     Args:
         model: with static shapes; not changed.
-        value: a float tensor that cuts the model.
+        values: that cut the model, early answers left aside.
+        early: the output that the head makes beside them; None for none.
+
+    Raises:
+        EdgecError: EC0212 where the values do not cut the model.
+    """
+    whole = without_exits(model, read_exits(model))
+    head, tail = cut(whole, values)
+    if early is not None:
+        head = between(model, [str(value.name) for value in model_inputs(model)], [*values, early])
+    return TwoParts(head, tail, tuple(values))
+
+
+def early_answer(model: ir.Model, values: Sequence[str]) -> str | None:
+    """The last early answer that is there when some values are: it reads what the head makes, or those values.
+
+    Args:
+        model: perhaps with early exits.
+        values: that cut the model, early answers left aside.
+    """
+    note = read_exits(model)
+    if note is None:
+        return None
+    head, _ = cut(without_exits(model, note), values)
+    known = {str(value.name) for node in head.graph for value in node.outputs}
+    readers = [node for node in model.graph if any(v is not None and v.name in values for v in node.inputs)]
+    known |= {str(node.outputs[0].name) for node in readers if node.op_type == "DequantizeLinear"}
+    near = [exit_.output for exit_ in note.exits if exit_.source in known]
+    return near[-1] if near else None
+
+
+def quantized_at(model: ir.Model, value: str, samples: Sequence[Sample]) -> tuple[ir.Model, str]:
+    """A model with a value in int8 steps that span what is seen in the samples, and the name of the int8 tensor.
+
+    Args:
+        model: with static shapes; not changed.
+        value: a float tensor that cuts the model, early answers left aside.
         samples: inputs to find its range on.
     """
-    head, _ = cut(model, [value])
+    head, _ = cut(without_exits(model, read_exits(model)), [value])
     seen = [made[value] for made in _outputs(head, samples)]
     low, high = min(float(array.min()) for array in seen), max(float(array.max()) for array in seen)
     plan = QuantizationPlan(values={value: Quantizer.asymmetric(low, high, signed=True)})
@@ -48,7 +92,7 @@ def quantized_cut(model: ir.Model, value: str, samples: Sequence[Sample]) -> Two
         for node in quantized.graph
         if node.op_type == "QuantizeLinear" and node.inputs[0] is not None and node.inputs[0].name == value
     )
-    return TwoParts(*cut(quantized, [integers]))
+    return quantized, integers
 
 
 def symbol_tables(parts: TwoParts, samples: Sequence[Sample]) -> FrequencyTables | None:
@@ -60,7 +104,7 @@ def symbol_tables(parts: TwoParts, samples: Sequence[Sample]) -> FrequencyTables
         parts: what travels must be one int8 tensor [1, channels, …] to be coded.
         samples: inputs to count on.
     """
-    sent = parts.head.graph.outputs
+    sent = [value for value in parts.head.graph.outputs if value.name in parts.sent]
     if len(sent) != 1 or sent[0].dtype != ir.DataType.INT8 or sent[0].shape is None or len(sent[0].shape) < 2:
         return None
     latents = [made[str(sent[0].name)][0] for made in _outputs(parts.head, samples)]

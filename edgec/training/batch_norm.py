@@ -6,7 +6,7 @@ with the statistics of the convolution's own output it changes nothing at first,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import onnx_ir as ir
@@ -48,16 +48,25 @@ class _Moments:
         return (self.squares / self.count - self.mean.square()).clamp_min(0)
 
 
-def insert_batch_norms(network: TrainableNetwork, samples: TrainingSamples) -> int:
+def insert_batch_norms(network: TrainableNetwork, samples: TrainingSamples, *, leave: Collection[str] = ()) -> int:
     """Put a batch normalisation behind every convolution that has none, in place; how many.
 
     Nothing is inserted in a network that runs samples one by one: one sample has no statistics to train with.
+
+    Args:
+        network: imported.
+        samples: to measure statistics on.
+        leave: names of ONNX nodes that get none.
     """
     module = network.module
     runner = BatchRunner(module, samples)
     if not runner.at_once:
         return 0
-    places = [node for node in _convolutions(module) if _norm_behind(module, node) is None]
+    places = [
+        node
+        for node in _convolutions(module)
+        if _norm_behind(module, node) is None and node.meta["onnx_node"] not in leave
+    ]
     moments = {node: _Moments() for node in places}
     hooks = [module.get_submodule(node.target).register_forward_hook(moments[node]) for node in places]
     with torch.no_grad():

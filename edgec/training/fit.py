@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -38,6 +38,8 @@ class TrainingRun:
         teacher: the network whose outputs are distilled, in eval mode; None without distillation.
         progress: told of every step, with an estimate after every epoch.
         cache: keeps the state after each epoch; None to keep nothing.
+        penalty: a further part of the loss of the batch that the network has just been run on; None without one. What
+            it depends on beside the network must show in the text of a module, as the key of the cache is made of that.
     """
 
     name: str = "training"
@@ -45,6 +47,7 @@ class TrainingRun:
     teacher: fx.GraphModule | None = None
     progress: Progress = field(default_factory=Silent)
     cache: Cache | None = None
+    penalty: Callable[[], torch.Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,7 @@ class _Trainer:
     def epoch(self, number: int) -> float:
         """Show every sample once; the mean loss."""
         self._module.train()
-        if not self._runner.at_once:
-            _freeze_statistics(self._module)
+        _freeze_statistics(self._module, everywhere=not self._runner.at_once)
         steps = self._samples.count // self._options.batch
         total = 0.0
         for step, batch in enumerate(batches(self._samples, self._options, self._run.seed, number)):
@@ -126,6 +128,7 @@ class _Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             loss = self._objective(self._runner(self._module, batch.inputs), batch, self._taught(batch.inputs))
+            loss = loss if self._run.penalty is None else loss + self._run.penalty()
             if not math.isfinite(value := float(loss.detach())):
                 what = f"the loss is {value} in epoch {number + 1}, step {step + 1}"
                 where = f"pass {self._run.name}"
@@ -168,10 +171,17 @@ def _optimizer(module: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, options.learning_rate, momentum=_MOMENTUM, nesterov=True)
 
 
-def _freeze_statistics(module: nn.Module) -> None:
-    """Normalise by the running statistics: those of one sample say nothing."""
+def _freeze_statistics(module: nn.Module, *, everywhere: bool) -> None:
+    """Normalise by the running statistics: those of one sample say nothing, and layers not trained keep theirs.
+
+    Args:
+        module: in training mode.
+        everywhere: whether samples run one by one.
+    """
     for layer in module.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+        if not isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            continue
+        if everywhere or (layer.affine and not layer.weight.requires_grad):
             layer.eval()
 
 

@@ -1,0 +1,280 @@
+"""Training of a bottleneck: first its layers imitate what they replace, then the whole network learns to live with it.
+
+Both stages are those of Matsubara et al.: head distillation of BottleFit ("BottleFit: Learning Compressed
+Representations in Deep Neural Networks for Effective and Efficient Split Computing", 2022, section III), with a price
+on the bits of the latent as in Entropic Student ("Supervised Compression for Resource-Constrained Edge Computing
+Systems", WACV 2022, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from edgec.core.cache import Cache
+from edgec.core.data import DataSource
+from edgec.core.progress import Progress
+from edgec.graph.cut_points import between, take_weights
+from edgec.graph.quantization import Quantizer
+from edgec.training.batch_norm import fold_batch_norms, insert_batch_norms
+from edgec.training.batches import BatchRunner
+from edgec.training.bottleneck_prior import FactorizedPrior
+from edgec.training.fit import FitOutcome, TrainingRun, fit
+from edgec.training.importer import TrainableNetwork, import_network
+from edgec.training.options import FitOptions
+from edgec.training.samples import TrainingSamples, read_samples
+from edgec.training.step_quantizer import StepQuantizer
+from edgec.training.write_back import write_back
+
+_LATENT = "bottleneck_latent"
+_MEASURED_SAMPLES = 512
+_FIRST_DEVIATION = 4.0
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """Where the new layers of a network are.
+
+    Attributes:
+        imitated: the value of the given network that the new layers are to make.
+        made: the value that they make of it, in the network with them.
+        latent: the value between encoder and decoder.
+        encoder: names of the convolutions before it; the last one makes it.
+        decoder: names of those behind it.
+        matched: values behind the bottleneck, of both networks, that are compared too.
+    """
+
+    imitated: str
+    made: str
+    latent: str
+    encoder: tuple[str, ...]
+    decoder: tuple[str, ...]
+    matched: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LatentCoding:
+    """What becomes of the latent.
+
+    Attributes:
+        rounded: whether it is rounded to int8; else it stays float.
+        bit_price: of a thousand bits a sample, in the loss of learnt symbols; None for evenly spaced steps over the
+            range of a latent that was trained without rounding.
+        epochs: of the new layers with that price, after those without it.
+        frozen: whether encoder and coding stay as the first stage left them.
+    """
+
+    rounded: bool
+    bit_price: float | None
+    epochs: int
+    frozen: bool
+
+
+@dataclass(frozen=True)
+class BottleneckTraining:
+    """What came out; the weights are in the network already.
+
+    Attributes:
+        distillation: of the first stage.
+        priced: of its second half, in which bits have a price; None without one.
+        tuning: of the second stage.
+        quantizer: of the latent; None where it stays float.
+        counts: for each channel how often each int8 from −128 is expected; empty where nothing was learnt about that.
+        bits: that a latent holds under them, mean over some training samples; None without them.
+    """
+
+    distillation: FitOutcome
+    priced: FitOutcome | None
+    tuning: FitOutcome
+    quantizer: Quantizer | None
+    counts: tuple[tuple[int, ...], ...]
+    bits: float | None
+
+
+def train_bottleneck(
+    given: ir.Model,
+    changed: ir.Model,
+    bottleneck: Bottleneck,
+    coding: LatentCoding,
+    data: DataSource,
+    stages: tuple[FitOptions, FitOptions],
+    *,
+    seed: int,
+    progress: Progress,
+    cache: Cache | None = None,
+) -> BottleneckTraining:
+    """Train the layers of a bottleneck in place.
+
+    Args:
+        given: the network without it, which teaches.
+        changed: the network with it.
+        bottleneck: where it is.
+        coding: what becomes of the latent.
+        data: its `train` split is used; labels only where the second stage asks for them.
+        stages: how to train the new layers, and then the network.
+        seed: of order and augmentation.
+        progress: told of every step.
+        cache: keeps the state after each epoch, so that an interrupted training goes on.
+
+    Raises:
+        EdgecError: EC1001 to EC1005, and EC07xx for the data.
+    """
+    samples = read_samples(data, changed, stages[1])
+    unlabelled = replace(samples, labels=None)
+    prior = None
+    if coding.bit_price is not None:
+        prior = FactorizedPrior(_channels(changed, bottleneck.latent), coding.bit_price)
+    run = TrainingRun("insert-bottleneck, layers", seed, None, progress, cache)
+    first, priced = _distil(given, changed, bottleneck, coding, prior, unlabelled, stages[0], run)
+    run = replace(run, name="insert-bottleneck, network", teacher=import_network(given).module)
+    return _tune(changed, bottleneck, coding, prior, samples, stages[1], run, (first, priced))
+
+
+def _distil(
+    given: ir.Model,
+    changed: ir.Model,
+    bottleneck: Bottleneck,
+    coding: LatentCoding,
+    prior: FactorizedPrior | None,
+    samples: TrainingSamples,
+    options: FitOptions,
+    run: TrainingRun,
+) -> tuple[FitOutcome, FitOutcome | None]:
+    """Train the new layers alone to make what the given network makes at its values, the layers behind them frozen.
+
+    Bits get their price only once the layers work: from random layers on, the cheapest latent is one that says nothing.
+    """
+    inputs = [str(value.name) for value in given.graph.inputs]
+    teacher = import_network(between(given, inputs, (bottleneck.imitated, *bottleneck.matched))).module
+    part = between(changed, inputs, (bottleneck.made, *bottleneck.matched))
+    network = import_network(part)
+    new = {*bottleneck.encoder, *bottleneck.decoder}
+    old = {str(node.name) for node in part.graph} - new
+    # Nothing normalises the latent: its scale decides how fine it is rounded.
+    insert_batch_norms(network, samples, leave={*old, bottleneck.encoder[-1]})
+    _freeze(network, old)
+    run, priced = replace(run, teacher=teacher), None
+    outcome = fit(network.module, samples, options, run)
+    if prior is not None:
+        _spread_latent(network, bottleneck, samples)
+        _insert_behind(network, bottleneck.latent, prior)
+        again = options.model_copy(update={"epochs": coding.epochs})
+        priced = fit(network.module, samples, again, replace(run, penalty=prior.penalty))
+        _remove_latent(network)
+    write_back(fold_batch_norms(network))
+    take_weights(changed, part)
+    return outcome, priced
+
+
+def _spread_latent(network: TrainableNetwork, bottleneck: Bottleneck, samples: TrainingSamples) -> None:
+    """Make the deviation of each channel of the latent several steps of rounding, which the layer behind takes back."""
+    latents = _observed(network, bottleneck.latent, samples)
+    deviation = latents.transpose(0, 1).flatten(1).std(1).clamp_min(1e-6)
+    layers = {node.meta.get("onnx_node"): node.target for node in network.module.graph.nodes}
+    before, behind = (
+        network.module.get_submodule(layers[name]) for name in (bottleneck.encoder[-1], bottleneck.decoder[0])
+    )
+    factor = _FIRST_DEVIATION / deviation
+    with torch.no_grad():
+        before.weight.mul_(factor.reshape(-1, *[1] * (before.weight.dim() - 1)))
+        before.bias.mul_(factor)
+        behind.weight.div_(factor.reshape(1, -1, *[1] * (behind.weight.dim() - 2)))
+
+
+def _tune(
+    changed: ir.Model,
+    bottleneck: Bottleneck,
+    coding: LatentCoding,
+    prior: FactorizedPrior | None,
+    samples: TrainingSamples,
+    options: FitOptions,
+    run: TrainingRun,
+    before: tuple[FitOutcome, FitOutcome | None],
+) -> BottleneckTraining:
+    """Train the whole network, or all behind the latent, with a latent that is really rounded."""
+    network = import_network(changed)
+    latents = _observed(network, bottleneck.latent, samples)
+    insert_batch_norms(network, samples, leave=bottleneck.encoder)
+    steps = None
+    if prior is not None:
+        prior.noise = False
+        _insert_behind(network, bottleneck.latent, prior)
+    elif coding.rounded:
+        start = Quantizer.asymmetric(float(latents.min()), float(latents.max()), signed=True)
+        steps = StepQuantizer(start, axis=None, power_of_two=False, one_sample=True)
+        _insert_behind(network, bottleneck.latent, steps)
+    if coding.frozen:
+        _freeze(network, bottleneck.encoder)
+        for parameter in (prior or steps or nn.Identity()).parameters():
+            parameter.requires_grad_(False)
+    if prior is not None:
+        prior.priced = not coding.frozen
+        run = replace(run, penalty=prior.penalty if prior.priced else None)
+    outcome = fit(network.module, samples, options, run)
+    if prior is not None:
+        latents = _observed(network, bottleneck.latent, samples)
+    _remove_latent(network)
+    write_back(fold_batch_norms(network))
+    quantizer = _quantizer(prior, steps)
+    if prior is None:
+        return BottleneckTraining(*before, outcome, quantizer, (), None)
+    return BottleneckTraining(*before, outcome, quantizer, prior.counts(), prior.bits(latents))
+
+
+def _quantizer(prior: FactorizedPrior | None, steps: StepQuantizer | None) -> Quantizer | None:
+    if prior is not None:
+        return Quantizer.symmetric(127.0, narrow=False)
+    return None if steps is None else steps.learned(None)
+
+
+def _channels(model: ir.Model, value: str) -> int:
+    shape = next(output.shape for node in model.graph for output in node.outputs if output.name == value)
+    return int(shape[1])  # type: ignore[index,arg-type]
+
+
+def _freeze(network: TrainableNetwork, nodes: Collection[str]) -> None:
+    """Keep the weights of some ONNX nodes as they are."""
+    parameters = dict(network.module.named_parameters())
+    for weight in network.weights:
+        if weight.path in parameters and str(weight.uses[0][0].name) in nodes:
+            parameters[weight.path].requires_grad_(False)
+
+
+def _insert_behind(network: TrainableNetwork, value: str, layer: nn.Module) -> None:
+    module = network.module
+    module.add_submodule(_LATENT, layer)
+    source = next(node for node in module.graph.nodes if node.meta.get("onnx_value") == value)
+    with module.graph.inserting_after(source):
+        made = module.graph.call_module(_LATENT, (source,))
+    source.replace_all_uses_with(made)
+    made.args = (source,)
+    module.recompile()
+
+
+def _remove_latent(network: TrainableNetwork) -> None:
+    module = network.module
+    for node in list(module.graph.nodes):
+        if node.op == "call_module" and node.target == _LATENT:
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+            module.delete_submodule(_LATENT)
+    module.recompile()
+
+
+def _observed(network: TrainableNetwork, value: str, samples: TrainingSamples) -> Tensor:
+    """What some samples make of a value, before anything that stands behind it: [samples, channels, ...]."""
+    source = next(node for node in network.module.graph.nodes if node.meta.get("onnx_value") == value)
+    seen: list[Tensor] = []
+    keep: Callable[[nn.Module, tuple[Tensor, ...], Tensor], None] = lambda _layer, _given, made: seen.append(made)  # noqa: E731
+    handle = network.module.get_submodule(source.target).register_forward_hook(keep)
+    runner = BatchRunner(network.module, samples)
+    seen.clear()
+    network.module.eval()
+    with torch.no_grad():
+        runner(network.module, tuple(tensor[:_MEASURED_SAMPLES] for tensor in samples.inputs))
+    handle.remove()
+    return torch.cat(seen)

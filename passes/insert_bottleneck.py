@@ -1,0 +1,192 @@
+"""Pass `insert-bottleneck`: an encoder, a latent that is cheap to send, and a decoder, for the first layers."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from itertools import islice
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+from pydantic import Field
+
+from edgec.core.cache import Cache
+from edgec.core.data import DataSource
+from edgec.core.passes import Kind, Need, Pass, PassContext, PassOptions, PassResult
+from edgec.graph.bottleneck_note import BottleneckNote, write_note
+from edgec.graph.cut_points import cut_points
+from edgec.graph.quantization import QuantizationPlan, Quantizer
+from edgec.graph.quantization_writer import write_quantization
+from edgec.graph.shapes import infer_shapes
+from edgec.passes.insert_bottleneck_cut import Place, chosen_place
+from edgec.passes.insert_bottleneck_layers import InputScale, Layers, Widths, insert_layers
+from edgec.training.availability import require_training
+from edgec.training.options import FitOptions, Loss, Optimizer
+
+_SCALE_SAMPLES = 256
+
+
+class Coding(StrEnum):
+    """What becomes of the latent."""
+
+    LEARNT = "learnt"
+    INT8 = "int8"
+    FLOAT = "float"
+
+
+class InsertBottleneckOptions(FitOptions):
+    """Options of `insert-bottleneck`; those of training are of the second stage, of the whole network."""
+
+    cut: str = Field(default="", description="value that the decoder makes; empty: few positions, half of the work")
+    coding: Coding = Field(
+        default=Coding.LEARNT,
+        description="learnt (integers whose frequencies are learnt, for entropy coding), int8 (256 even steps over the "
+        "range of the latent) or float",
+    )
+    channels: int = Field(default=12, ge=1, le=512, description="channels of the latent")
+    encoder_channels: int = Field(default=16, ge=1, description="channels of the layers of the encoder")
+    decoder_channels: int = Field(default=0, ge=0, description="channels of the decoder; 0: twice those of the cut")
+    bit_price: float = Field(
+        default=0.02, gt=0, description="weight of a thousand bits a sample, with learnt coding: more is fewer bytes"
+    )
+    distillation_epochs: int = Field(default=5, ge=1, description="how often the first stage sees every sample")
+    coding_epochs: int = Field(
+        default=4, ge=1, description="how often the first stage sees them again with a price on bits, for learnt coding"
+    )
+    distillation_rate: float = Field(default=3e-3, gt=0, description="largest learning rate of the first stage (adamw)")
+    matched: int = Field(default=1, ge=0, description="values behind the bottleneck that the first stage compares too")
+    freeze_encoder: bool = Field(default=True, description="whether the second stage leaves the encoder as it is")
+    epochs: int = Field(default=2, ge=1, description="how often the second stage sees every sample")
+    learning_rate: float = Field(default=0.005, gt=0, description="the largest learning rate of the second stage")
+
+
+class InsertBottleneck(Pass):
+    """Replace the layers up to a cut by an encoder for the device and a decoder for the server, and train them.
+
+    Stage one needs no labels: the new layers learn to make what the given network makes at the cut, and what its frozen
+    layers make of that further on. In stage two the network learns its own former outputs, labels, or both (`loss`),
+    with the latent rounded as it will travel.
+
+    Case 1: learnt coding. The latent is rounded to integers, and the bits that a learnt distribution of each channel
+        gives them are part of the loss. The frequencies go with the model to the entropy coder. Entropic Student
+        (Matsubara et al., WACV 2022), with ReLU for its divisive normalisation, which few devices have kernels for.
+    Case 2: int8. BottleFit (Matsubara et al., 2022): few channels, and even steps over the range of the latent.
+    Case 3: float: a pair of convolutions, to be quantized by whoever cuts the model there.
+    Case 4: inputs whose numbers are large or far from 0 get a scale, measured on the data, in front of the encoder.
+
+    `edgec split build` cuts the network at the latent by itself. The pass follows those of the default recipe; it wants
+    a model with one input. Needs the extra `qat`.
+    """
+
+    name: ClassVar[str] = "insert-bottleneck"
+    kind: ClassVar[Kind] = Kind.TRAINED
+    needs: ClassVar[tuple[Need, ...]] = (Need.TRAINING,)
+    Options: ClassVar[type[PassOptions]] = InsertBottleneckOptions
+
+    def run(self, model: ir.Model, context: PassContext) -> PassResult:
+        """Insert and train; the model is a new one.
+
+        Raises:
+            EdgecError: EC0901 without the extra, EC1001 to EC1005, EC1206 where no bottleneck can stand.
+        """
+        require_training()
+        from edgec.training.bottleneck import Bottleneck, LatentCoding, train_bottleneck
+
+        options = self.options if isinstance(self.options, InsertBottleneckOptions) else InsertBottleneckOptions()
+        if context.data is None:
+            return PassResult(model, False, assumptions=("there is no data, so nothing was trained",))
+        place = chosen_place(model, options.cut)
+        changed = model.clone()
+        widths = Widths(options.encoder_channels, options.channels, options.decoder_channels)
+        layers = insert_layers(changed, place, widths, _input_scale(context.data, place), context.seed)
+        bottleneck = Bottleneck(
+            place.value, layers.made, layers.latent, layers.encoder, layers.decoder, _matched(model, place, options)
+        )
+        learnt = options.coding is Coding.LEARNT
+        trained = train_bottleneck(
+            *(model, changed, bottleneck),
+            LatentCoding(
+                options.coding is not Coding.FLOAT,
+                options.bit_price if learnt else None,
+                options.coding_epochs,
+                options.freeze_encoder,
+            ),
+            *(context.data, _stages(options)),
+            seed=context.seed,
+            progress=context.progress,
+            cache=Cache(),
+        )
+        written = _written(changed, layers.latent, trained.quantizer, trained.counts)
+        stats = _sizes(written, place, layers, options)
+        if trained.bits is not None:
+            stats["bytes a sample, entropy-coded"] = round(trained.bits / 8, 1)
+        stages = {"layers": trained.distillation, "layers, priced": trained.priced, "network": trained.tuning}
+        for name, outcome in stages.items():
+            if outcome is None:
+                continue
+            stats[f"loss of the first epoch, {name}"] = round(outcome.losses[0], 5)
+            stats[f"loss of the last epoch, {name}"] = round(outcome.losses[-1], 5)
+            stats[f"epochs found in the cache, {name}"] = outcome.resumed
+        assumptions = [] if options.cut else [f"the bottleneck stands at `{place.value}`: the fewest positions travel"]
+        assumptions.append(f"the network learned from {trained.tuning.learned_from}")
+        if not trained.tuning.at_once:
+            assumptions.append("the network takes one sample at a time, so they ran one by one")
+        return PassResult(written, True, stats, (), tuple(assumptions))
+
+
+def _stages(options: InsertBottleneckOptions) -> tuple[FitOptions, FitOptions]:
+    tuning = FitOptions(**{name: getattr(options, name) for name in FitOptions.model_fields})
+    first = {
+        "epochs": options.distillation_epochs,
+        "learning_rate": options.distillation_rate,
+        "optimizer": Optimizer.ADAMW,
+        "loss": Loss.DISTILLATION,
+    }
+    return tuning.model_copy(update=first), tuning
+
+
+def _input_scale(data: DataSource, place: Place) -> InputScale:
+    """Mean and deviation of the channels of the input on some training samples."""
+    samples = [sample.inputs[place.source] for sample in islice(data.train(), _SCALE_SAMPLES)]
+    numbers = np.moveaxis(np.concatenate(samples).astype(np.float64), 1, 0).reshape(place.source_shape[1], -1)
+    return InputScale(numbers.mean(1).astype(np.float32), numbers.std(1).astype(np.float32))
+
+
+def _matched(model: ir.Model, place: Place, options: InsertBottleneckOptions) -> tuple[str, ...]:
+    """Values that lie evenly behind a place, of those that all paths go through."""
+    names = [point.values[0] for point in cut_points(model, most_values=1) if point.tail_macs]
+    behind = names[names.index(place.value) + 1 :]
+    count = min(options.matched, len(behind))
+    return tuple(behind[(number + 1) * len(behind) // count - 1] for number in range(count))
+
+
+def _written(
+    changed: ir.Model, latent: str, quantizer: Quantizer | None, counts: tuple[tuple[int, ...], ...]
+) -> ir.Model:
+    """The model with its rounding, which knows where it is to be cut."""
+    travels = latent
+    if quantizer is not None:
+        changed = write_quantization(changed, QuantizationPlan(values={latent: quantizer}))
+        infer_shapes(changed)
+        travels = next(
+            str(node.outputs[0].name)
+            for node in changed.graph
+            if node.op_type == "QuantizeLinear" and node.inputs[0] is not None and node.inputs[0].name == latent
+        )
+    write_note(changed, BottleneckNote(value=travels, counts=counts))
+    return changed
+
+
+def _sizes(
+    model: ir.Model, place: Place, layers: Layers, options: InsertBottleneckOptions
+) -> dict[str, int | float | str]:
+    point = next(point for point in cut_points(model, most_values=1) if point.values == (layers.latent,))
+    latent_bytes = math.prod(place.shape[2:]) * options.channels * (4 if options.coding is Coding.FLOAT else 1)
+    return {
+        "multiply-accumulates replaced": f"{place.replaced:.1%}",
+        "multiply-accumulates of the encoder": point.head_macs,
+        "weights of the encoder, bytes": point.head_weight_bytes,
+        "weights behind it, bytes": point.tail_weight_bytes,
+        "bytes a sample": latent_bytes,
+    }
