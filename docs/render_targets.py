@@ -14,7 +14,7 @@ from edgec.core.target_prediction import Prediction
 from edgec.measure.prediction_work import Cost
 
 PAGE = Path(__file__).parent / "reference" / "targets.md"
-SECTIONS = ("core", "memory", "power", "fpga", "asic")
+SECTIONS = ("core", "gpu", "memory", "power", "fpga", "asic")
 HEAD = """\
 # Targets
 
@@ -34,6 +34,9 @@ are on your machine, each with the place that it was read from.
 """
 
 
+_API = {"cuda": "CUDA C", "opencl": "OpenCL C"}
+
+
 def render() -> str:
     """The page."""
     targets = [load_target(name) for name in target_names()]
@@ -46,13 +49,20 @@ def _is_host(target: Target) -> bool:
     return target.backend == "tvm" and target.compiler.triple == "native"
 
 
+def _is_native(target: Target) -> bool:
+    return target.backend in ("tvm", "gpu") and target.compiler.triple == "native"
+
+
 def _title(target: Target) -> str:
-    return "This machine" if _is_host(target) else target.title
+    """Without the name of this machine's processor."""
+    return target.title.rpartition(" (")[0] if _is_native(target) else target.title
 
 
 def _emulator(target: Target) -> str:
     if target.backend == "rtl":
         return "simulation of its netlist"
+    if target.gpu is not None:
+        return {"cuda": "compiling by NVRTC", "opencl": "running its kernels on PoCL"}[target.gpu.api]
     if target.emulator is None:
         return "running natively"
     return f"`{' '.join((target.emulator.executable, *target.emulator.arguments))}`"
@@ -64,6 +74,8 @@ def _target(target: Target) -> str:
         return "\n".join([*parts, HOST])
     if target.backend == "tvm":
         parts += [_compiled_for(target), ""]
+    if target.gpu is not None:
+        parts += [f"{_API[target.gpu.api]}, architecture `{target.gpu.architecture}`.", ""]
     parts += [*_numbers(target), ""]
     if target.prediction is not None:
         parts += [*_prediction(target.prediction), ""]
@@ -80,7 +92,8 @@ def _compiled_for(target: Target) -> str:
 
 def _numbers(target: Target) -> list[str]:
     rows = ["| number | value | basis | source |", "|---|---|---|---|"]
-    for section in SECTIONS:
+    stated = [section for section in SECTIONS if not (_is_native(target) and section in ("core", "memory"))]
+    for section in stated:
         for key, quantity in getattr(target, section) or ():
             if isinstance(quantity, Quantity):
                 cells = (f"`{section}.{key}`", f"{quantity.value:g}", quantity.basis.value, quantity.source)
