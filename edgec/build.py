@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx_ir as ir
@@ -21,6 +21,7 @@ from edgec.core.pipeline import KeepStep, Pipeline
 from edgec.core.progress import Progress
 from edgec.core.target import Target
 from edgec.core.target_files import load_target, target_sha256
+from edgec.core.target_silicon import SiliconOptions
 from edgec.core.version import VERSION, tool_versions
 from edgec.evaluation import evaluate
 from edgec.graph.gate import ReferenceGate
@@ -70,6 +71,7 @@ class BuildOptions:
     tuning_database: Path | None = None
     boards: tuple[str, ...] = ()
     device: str | None = None
+    silicon: SiliconOptions = field(default_factory=SiliconOptions)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
         EdgecError: for whatever keeps the artefact from being whole and right; then nothing is left behind.
     """
     progress.start(f"load {options.model.name}")
-    target = load_target(options.target)
+    target = options.silicon.applied_to(load_target(options.target))
     loaded = load_model(options.model, quantisers=target.is_circuit)
     backend = _tuned(backend_for(target), target, options)
     passes = pass_list(options.recipe, options.shapes, backend.prerequisites)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgec.build import BuildOptions
 from edgec.core.codes.usage import BAD_USAGE, UNKNOWN_PROJECT_NAME
-from edgec.core.configuration import FILE_NAME, Project, load_project
+from edgec.core.configuration import FILE_NAME, Defaults, Project, load_project
 from edgec.core.errors import EdgecError
+from edgec.core.target_silicon import SiliconOptions
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Request:
     tuning_database: Path | None = None
     boards: tuple[str, ...] = ()
     device: str | None = None
+    silicon: SiliconOptions = field(default_factory=SiliconOptions)
 
 
 def resolve(request: Request, project_file: Path | None) -> BuildOptions:
@@ -66,7 +68,15 @@ def resolve(request: Request, project_file: Path | None) -> BuildOptions:
         tune=request.tune,
         tuning_database=request.tuning_database,
         boards=request.boards,
+        silicon=_silicon(request.silicon, project.build, folder),
     )
+
+
+def _silicon(asked: SiliconOptions, defaults: Defaults, folder: Path) -> SiliconOptions:
+    """Paths in a project file are relative to it."""
+    liberty = None if defaults.liberty is None else folder / defaults.liberty
+    given = SiliconOptions(liberty=liberty, weights=defaults.weights, triple_registers=defaults.triple_registers)
+    return given.model_copy(update={name: value for name, value in asked if value is not None})
 
 
 def _model(asked: str | None, project: Project, path: Path) -> tuple[str, Path]:

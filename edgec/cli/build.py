@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,14 @@ from edgec.cli.progress import watched
 
 if TYPE_CHECKING:
     from edgec.build import BuildOptions, BuildResult
+
+
+class WeightStore(StrEnum):
+    """Where an integrated circuit has its weights."""
+
+    HARD_WIRED = "hard-wired"
+    REGISTERS = "registers"
+
 
 Text = str | None
 Count = int | None
@@ -55,6 +64,17 @@ Boards = Annotated[
     ),
 ]
 Device = Annotated[Text, typer.Option("--device", metavar="ssh://USER@BOARD", help="Verify and measure on this board.")]
+Liberty = Annotated[
+    Path | None, typer.Option("--liberty", metavar="FILE", help="Cell library of an ASIC; the target's unless said.")
+]
+Weights = Annotated[
+    WeightStore | None,
+    typer.Option("--weights", help="Weights of an ASIC: fixed, or in registers that are written over I2C."),
+]
+TripleRegisters = Annotated[
+    bool | None,
+    typer.Option("--triple-registers/--single-registers", help="Three copies of an ASIC's registers, and votes."),
+]
 ProjectFile = Annotated[
     Path | None, typer.Option("--project", metavar="FILE", help="A project file; ./edgec.toml if it exists.")
 ]
@@ -74,6 +94,9 @@ def build(
     tuning_database: TuningDatabase = None,
     board: Boards = None,
     device: Device = None,
+    liberty: Liberty = None,
+    weights: Weights = None,
+    triple_registers: TripleRegisters = None,
     project: ProjectFile = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -84,6 +107,7 @@ def build(
     the command line leaves out is taken from edgec.toml.
     """
     from edgec.build import build as run_build
+    from edgec.core.target_silicon import SiliconOptions
     from edgec.project import Request, resolve
 
     request = Request(
@@ -100,6 +124,11 @@ def build(
         tune=tune,
         tuning_database=tuning_database,
         boards=tuple(board or ()),
+        silicon=SiliconOptions(
+            liberty=liberty,
+            weights=None if weights is None else weights.value,
+            triple_registers=triple_registers,
+        ),
     )
     options = resolve(request, project)
     with watched(quiet=quiet) as progress:

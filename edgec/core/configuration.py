@@ -30,6 +30,9 @@ class Defaults(_Section):
     recipe: str | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    liberty: str | None = None
+    weights: Literal["hard-wired", "registers"] | None = None
+    triple_registers: bool | None = None
 
 
 class Limit(_Section):

@@ -148,6 +148,9 @@ class Asic(_Section):
         placement_density: share of the core's area that cells cover.
         wire_ff_per_pin: capacitance of the wire to each input pin.
         clock_ff_per_register: capacitance of a register's clock pin and its share of the clock tree.
+        weights: `hard-wired` into adders, or in `registers` that are written over I2C.
+        triple_registers: three copies of each register and a vote, against radiation.
+        i2c_address: of the chip on the bus that its weights are written over.
     """
 
     cells: str
@@ -156,6 +159,9 @@ class Asic(_Section):
     placement_density: Quantity
     wire_ff_per_pin: Quantity
     clock_ff_per_register: Quantity
+    weights: Literal["hard-wired", "registers"] = "hard-wired"
+    triple_registers: bool = False
+    i2c_address: int = Field(default=0x2A, ge=0x08, le=0x77)
 
 
 class Target(_Section):

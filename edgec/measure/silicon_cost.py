@@ -1,6 +1,7 @@
 """Area, critical path, power and energy of standard cells, from a mapped netlist and its simulated activity.
 
-There is no layout behind these numbers: a wire is a capacitance per pin, a delay that of a mean load.
+There is no layout behind these numbers: a wire is a capacitance per pin, a delay that of a mean load. Activity is that
+of a simulation in which every cell takes the time of its table, so glitches are in it.
 """
 
 from __future__ import annotations
@@ -57,14 +58,36 @@ def silicon_costs(
     }
     core_mm2 = area_mm2 / asic.placement_density.value
     power_mw = energy_mj / seconds
+    clock_nj = clock_energy_fj(netlist, library, asic) / 1e6
     notes = (
         f"area: {area_mm2:.4g} mm2 of cells, {core_mm2:.4g} mm2 at a density of {asic.placement_density.value:g};"
         f" {sum(cells.values())} cells, {len(netlist.flip_flops)} of them registers",
+        f"area of cells: {_areas(netlist, library)}",
         f"power at {asic.clock_mhz.value:g} MHz: {power_mw:.4g} mW, of which {leakage_w * 1e3:.3g} mW leak",
-        f"energy of an inference: {energy_mj * 1e6:.4g} nJ; critical path {critical_ps / 1e3:.2f} ns",
-        "weights are hard-wired; no glitches are simulated, and no layout was made",
+        f"energy of an inference: {energy_mj * 1e6:.4g} nJ, of which {clock_nj:.3g} nJ are the clock's;"
+        f" critical path {critical_ps / 1e3:.2f} ns",
+        f"weights: {asic.weights}; registers: {'three copies and a vote' if asic.triple_registers else 'single'};"
+        " no layout was made",
     )
     return metrics, notes
+
+
+_PARTS = {
+    "edgec_copy": "registers",
+    "edgec_register": "votes",
+    "edgec_weight": "writing of weights",
+    "edgec_i2c": "I2C",
+}
+
+
+def _areas(netlist: Netlist, library: CellLibrary) -> str:
+    """Area by part, in mm2; what is not registers of their own module is the network's."""
+    found: dict[str, float] = {}
+    for module, cells in netlist.contents.items():
+        area = sum(library.costs[cell].area_um2 * number for cell, number in cells.items())
+        part = _PARTS.get(module, "sums and the rest")
+        found[part] = found.get(part, 0.0) + area / 1e6
+    return ", ".join(f"{part} {area:.3g} mm2" for part, area in sorted(found.items(), key=lambda row: -row[1]) if area)
 
 
 def switching_energy_fj(netlist: Netlist, library: CellLibrary, asic: Asic, toggles: np.ndarray, count: int) -> float:
@@ -76,8 +99,13 @@ def switching_energy_fj(netlist: Netlist, library: CellLibrary, asic: Asic, togg
     drivers += [(register.output, register.cell) for register in netlist.flip_flops]
     for net, cell in drivers:
         energies[net] += library.costs[cell].internal_fj
-    clock = len(netlist.flip_flops) * asic.clock_ff_per_register.value * library.volts**2
-    return float(toggles @ energies) / count + clock
+    return float(toggles @ energies) / count + clock_energy_fj(netlist, library, asic)
+
+
+def clock_energy_fj(netlist: Netlist, library: CellLibrary, asic: Asic) -> float:
+    """Femtojoules of a cycle of the clock: the tree and every register's pin, and what switches within registers."""
+    tree = len(netlist.flip_flops) * asic.clock_ff_per_register.value * library.volts**2
+    return tree + sum(library.costs[register.cell].clock_fj for register in netlist.flip_flops)
 
 
 def _critical_path_ps(netlist: Netlist, library: CellLibrary) -> float:

@@ -1,11 +1,13 @@
 /* Simulates a netlist on many inputs at once: every net is a word of 64 bits, one lane an independent inference.
  *
  *   simulate INPUTS.bin OUTPUTS.bin [--warmup N] [--iterations N] [--trace FILE] [--toggles FILE]
+ *                                   [--weights IMAGE] [--upset REGISTER]
  *
  * INPUTS.bin holds the tensors of one or more inferences, one after the other; OUTPUTS.bin gets theirs. The inputs are
  * quantised and the outputs dequantised here, as the network's host does. The netlist and the layout of its ports are
  * tables that the build generates (netlist.h); sums over lanes of the changes of each net go to the file of toggles.
- * Memories are addressed alike in all lanes: a network's control does not depend on its data.
+ * Memories are addressed alike in all lanes: a network's control does not depend on its data. Weights in registers are
+ * first loaded over I2C, from the build's image or another. `--upset` turns a flip-flop round in every cycle.
  */
 #include <errno.h>
 #include <math.h>
@@ -23,6 +25,7 @@ enum { LANES = 64 };
 static word *nets, *held;
 static word **contents;
 static uint64_t *toggles;
+static size_t upset = SIZE_MAX;
 
 static void fail(const char *what) {
     fprintf(stderr, "simulate: %s\n", what);
@@ -53,23 +56,28 @@ static void set_net(uint32_t net, word value) {
     nets[net] = value;
 }
 
-static void settle(void) {
-    for (size_t at = 0; at < GATES; ++at) {
-        const struct gate *gate = &gates[at];
-        const uint32_t *from = sources + gate->first;
-        word value;
-        if (gate->inputs == 2) {
-            word a = nets[from[0]], b = nets[from[1]];
-            uint64_t t = gate->table;
-            value = (-(t & 1) & ~a & ~b) | (-(t >> 1 & 1) & a & ~b) | (-(t >> 2 & 1) & ~a & b) | (-(t >> 3 & 1) & a & b);
-        } else if (gate->inputs == 1) {
-            value = gate->table == 1 ? ~nets[from[0]] : gate->table == 2 ? nets[from[0]] : gate->table ? ~(word)0 : 0;
-        } else {
-            value = look_up(gate);
-        }
-        set_net(gate->output, value);
+static word value_of(const struct gate *gate) {
+    const uint32_t *from = sources + gate->first;
+    uint64_t t = gate->table;
+    if (gate->inputs == 2) {
+        word a = nets[from[0]], b = nets[from[1]];
+        return (-(t & 1) & ~a & ~b) | (-(t >> 1 & 1) & a & ~b) | (-(t >> 2 & 1) & ~a & b) | (-(t >> 3 & 1) & a & b);
     }
+    if (gate->inputs == 1) return t == 1 ? ~nets[from[0]] : t == 2 ? nets[from[0]] : t ? ~(word)0 : 0;
+    return look_up(gate);
 }
+
+#if TIMED
+#include "events.h"
+
+static void settle(void) { settle_in_time(); }
+#else
+static void put(uint32_t net, word value) { nets[net] = value; }
+
+static void settle(void) {
+    for (size_t at = 0; at < GATES; ++at) set_net(gates[at].output, value_of(&gates[at]));
+}
+#endif
 
 /* The number that a row of nets carries; the same in every lane. */
 static uint64_t address_of(const uint32_t *bits, unsigned count) {
@@ -104,17 +112,32 @@ static void clock_memories(void) {
     }
 }
 
+#if TIMED
+static void tick(void) {
+    settle();
+    clock_flip_flops();
+    if (upset < FLIP_FLOPS) {
+        put(flip_flops[upset].output, ~nets[flip_flops[upset].output]);
+        mark((uint32_t)upset);
+    }
+}
+#else
 static void tick(void) {
     settle();
     for (size_t at = 0; at < FLIP_FLOPS; ++at) held[at] = nets[flip_flops[at].data];
     clock_memories();
-    for (size_t at = 0; at < FLIP_FLOPS; ++at) set_net(flip_flops[at].output, held[at]);
+    for (size_t at = 0; at < FLIP_FLOPS; ++at) set_net(flip_flops[at].output, at == upset ? ~held[at] : held[at]);
     for (size_t at = 0; at < READS; ++at) {
         const struct memory_read *port = &memory_reads[at];
         for (unsigned bit = 0; bit < memories[port->memory].width; ++bit)
             set_net(sources[port->data + bit], held[FLIP_FLOPS + port->held + bit]);
     }
 }
+#endif
+
+#if WEIGHTS
+#include "weight_bus.h"
+#endif
 
 static int64_t quantised(const struct tensor *tensor, const unsigned char *raw, size_t element) {
     switch (tensor->kind) {
@@ -147,7 +170,7 @@ static void dequantised(const struct tensor *tensor, unsigned char *raw, size_t 
 static void drive(const uint32_t *bits, unsigned width, unsigned lane, int64_t value) {
     for (unsigned bit = 0; bit < width; ++bit) {
         word mask = (word)1 << lane;
-        nets[bits[bit]] = (nets[bits[bit]] & ~mask) | (-(word)(value >> bit & 1) & mask);
+        put(bits[bit], (nets[bits[bit]] & ~mask) | (-(word)(value >> bit & 1) & mask));
     }
 }
 
@@ -222,19 +245,21 @@ static void run_all(const unsigned char *in, unsigned char *out, size_t count) {
             (unsigned long long)end_cycle);
 }
 #else
-/* A new inference in each lane every cycle; its result comes LATENCY cycles later. */
+/* A new inference in each lane every cycle; its result comes LATENCY cycles later. When all have begun they begin anew,
+ * so that every part of the network is busy in the cycles whose changes are counted.
+ */
 static void run_all(const unsigned char *in, unsigned char *out, size_t count) {
     size_t batches = (count + LANES - 1) / LANES;
     size_t in_bytes = bytes_of(input_tensors, INPUTS), out_bytes = bytes_of(output_tensors, OUTPUTS);
     for (size_t cycle = 0; cycle < batches + LATENCY; ++cycle) {
-        for (unsigned lane = 0; lane < LANES && cycle < batches; ++lane) {
-            const unsigned char *raw = in + in_bytes * sample_of(cycle, lane, batches, count);
+        for (unsigned lane = 0; lane < LANES; ++lane) {
+            const unsigned char *raw = in + in_bytes * sample_of(cycle % batches, lane, batches, count);
             const struct element *part = input_elements;
             for (size_t at = 0; at < INPUTS; raw += input_tensors[at].elements * input_tensors[at].bytes, ++at)
                 for (size_t element = 0; element < input_tensors[at].elements; ++element, ++part)
                     drive(input_bits + part->offset, part->width, lane, quantised(&input_tensors[at], raw, element));
         }
-        if (LATENCY == 0) settle();
+        if (TIMED || LATENCY == 0) settle(); /* else the outputs are registers */
         if (cycle >= LATENCY) {
             for (unsigned lane = 0; lane < LANES; ++lane) {
                 size_t sample = cycle - LATENCY + lane * batches;
@@ -253,13 +278,23 @@ static void run_all(const unsigned char *in, unsigned char *out, size_t count) {
 }
 #endif
 
-static void power_up(void) {
+static void power_up(const unsigned char *weights, size_t size, size_t upset_later) {
+    upset = SIZE_MAX;
     memset(nets, 0, NETS * sizeof *nets);
     nets[ONE_NET] = ~(word)0;
     for (size_t at = 0; at < MEMORIES; ++at)
         for (size_t bit = 0; bit < memories[at].words * (size_t)memories[at].width; ++bit)
             contents[at][bit] = (memory_bits[memories[at].first + bit / 8] >> (bit % 8) & 1) ? ~(word)0 : 0;
     for (size_t at = 0; at < FLIP_FLOPS; ++at) nets[flip_flops[at].output] = flip_flops[at].initial ? ~(word)0 : 0;
+#if TIMED
+    wake_everything();
+#endif
+#if WEIGHTS
+    load_weights(weights, size);
+#else
+    if (weights || size) fail("the weights of this network are fixed");
+#endif
+    upset = upset_later;
     memset(toggles, 0, NETS * sizeof *toggles);
 }
 
@@ -282,12 +317,16 @@ static void write_file(const char *path, const void *data, size_t size) {
 
 int main(int argc, char **argv) {
     const char *toggle_path = NULL, *trace_path = NULL;
+    const unsigned char *weights = WEIGHT_IMAGE;
+    size_t weight_bytes = WEIGHT_BYTES, upset_register = SIZE_MAX;
     long iterations = 1;
-    if (argc < 3) fail("usage: simulate INPUTS.bin OUTPUTS.bin [--iterations N] [--toggles FILE]");
+    if (argc < 3) fail("usage: simulate INPUTS.bin OUTPUTS.bin [--iterations N] [--toggles FILE] [--weights IMAGE] [--upset REGISTER]");
     for (int at = 3; at + 1 < argc; at += 2) {
         if (!strcmp(argv[at], "--iterations")) iterations = atol(argv[at + 1]);
         else if (!strcmp(argv[at], "--toggles")) toggle_path = argv[at + 1];
         else if (!strcmp(argv[at], "--trace")) trace_path = argv[at + 1];
+        else if (!strcmp(argv[at], "--weights")) weights = read_file(argv[at + 1], &weight_bytes);
+        else if (!strcmp(argv[at], "--upset")) upset_register = (size_t)atol(argv[at + 1]);
         else if (strcmp(argv[at], "--warmup")) fail("unknown option");
     }
     size_t size, one = bytes_of(input_tensors, INPUTS);
@@ -300,8 +339,11 @@ int main(int argc, char **argv) {
     toggles = reserve(NETS, sizeof *toggles);
     contents = reserve(MEMORIES + 1, sizeof *contents);
     for (size_t at = 0; at < MEMORIES; ++at) contents[at] = reserve(memories[at].words * (size_t)memories[at].width, sizeof(word));
+#if TIMED
+    begin_events();
+#endif
     for (long iteration = 0; iteration < iterations; ++iteration) {
-        power_up();
+        power_up(weights, weight_bytes, upset_register);
         run_all(in, out, count);
         printf("{\"iteration\": %ld, \"nanoseconds\": 0}\n", iteration);
     }

@@ -14,7 +14,6 @@ module tiny (
     assign v1[71:58] = {v1_p0_now[73:60]};
     assign v1[86:72] = {v1_p0_now[88:74]};
     wire [47:0] v2_next;
-    reg [47:0] v2;
     wire signed [14:0] v2_next_0_p = $signed({{1{v1[13]}}, v1[13:0]}) << 0;
     wire signed [10:0] v2_next_0_r = {v2_next_0_p[14], v2_next_0_p[14:5]} + (v2_next_0_p[4] & ((|v2_next_0_p[3:0]) | v2_next_0_p[5]));
     assign v2_next[7:0] = v2_next_0_r[10] ? 8'd0 : (v2_next_0_r[7:0]);
@@ -33,6 +32,7 @@ module tiny (
     wire signed [15:0] v2_next_5_p = $signed({{1{v1[86]}}, v1[86:72]}) << 0;
     wire signed [11:0] v2_next_5_r = {v2_next_5_p[15], v2_next_5_p[15:5]} + (v2_next_5_p[4] & ((|v2_next_5_p[3:0]) | v2_next_5_p[5]));
     assign v2_next[47:40] = v2_next_5_r[11] ? 8'd0 : ((~v2_next_5_r[11] & (|v2_next_5_r[11:8])) ? 8'd255 : v2_next_5_r[7:0]);
+    reg [47:0] v2;
     always @(posedge clk) v2 <= v2_next;
     wire [47:0] v3;
     wire [49:0] v3_p0_now;

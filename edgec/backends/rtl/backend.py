@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -12,6 +11,7 @@ from edgec.backends.rtl import asic, flow, folded
 from edgec.backends.rtl.hardware_description import FILE_NAME, SIMULATOR, HardwareDescription
 from edgec.backends.rtl.integer_graph import Affine, Border, IntegerGraph, intervals_of
 from edgec.backends.rtl.recognition import integer_graph, recognise
+from edgec.backends.rtl.registers import hardware_source
 from edgec.backends.rtl.simulator_tables import parallel_layout
 from edgec.backends.rtl.unrolled import unroll
 from edgec.backends.rtl.verilog_files import PINS, pins_module, testbench
@@ -98,11 +98,10 @@ def _asic(target: Target) -> Asic:
 
 
 def _build_plan(graph: IntegerGraph, symbol: str, made: flow.Flow) -> BuildPlan:
-    program = (resources.files("edgec.hw") / "rtl" / "simulate.c").read_bytes()
-    files = {path: text.encode() for path, text in made.files.items()}
+    files = {path: text.encode() for path, text in made.files.items()} | made.binary
     weights = sum(operation.weights.size for operation in graph.operations if isinstance(operation, Affine))
     return BuildPlan(
-        files={**files, f"{flow.BUILD}/simulate.c": program},
+        files={**files, f"{flow.BUILD}/simulate.c": _simulator().encode()},
         commands=made.commands,
         tools=tuple(flow.tool(name) for name in dict.fromkeys(made.tools)),
         discard=(flow.BUILD,),
@@ -119,6 +118,14 @@ def _build_plan(graph: IntegerGraph, symbol: str, made: flow.Flow) -> BuildPlan:
         memory=MemoryUse(weights_bytes=weights, activations_bytes=0, scratch_bytes=0),
         library=made.commands[-1].produces,
     )
+
+
+def _simulator() -> str:
+    """The program of the simulator with its parts, all but the tables."""
+    program = hardware_source("simulate.c")
+    for part in ("events.h", "weight_bus.h"):
+        program = program.replace(f'#include "{part}"\n', hardware_source(part))
+    return program
 
 
 def _layers(graph: IntegerGraph) -> list[PlannedLayer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -37,6 +38,7 @@ class _Table(BaseModel):
     pin_ff: Quantity
     leakage_nw_per_ge: Quantity
     internal_fj_per_ge: Quantity
+    register_clock_fj: Quantity
     cells: dict[str, _Cell]
 
 
@@ -49,7 +51,7 @@ def load_cells(cells: str) -> tuple[CellLibrary, str]:
     Raises:
         EdgecError: EC1103 for a file that cannot be read.
     """
-    if not cells.endswith(".lib"):
+    if re.fullmatch(r"[a-z0-9-]+", cells):
         return _own(cells)
     try:
         text = Path(cells).read_text(encoding="utf-8")
@@ -71,6 +73,7 @@ def _own(name: str) -> tuple[CellLibrary, str]:
             pin_capacitance_ff=table.pin_ff.value,
             delay_ps=cell.fo4 * table.fo4_ps.value,
             internal_fj=cell.gate_equivalents * table.internal_fj_per_ge.value,
+            clock_fj=0.0 if cell.function else table.register_clock_fj.value,
         )
         for kind, cell in table.cells.items()
     }
@@ -102,7 +105,8 @@ def _liberty_text(table: _Table, costs: dict[str, CellCost]) -> str:
         else:
             lines.append('    ff (IQ, IQN) { clocked_on : "C"; next_state : "D"; }')
             lines.append(f"    pin (C) {{ {capacitance} clock : true; }} pin (D) {{ {capacitance} }}")
-            lines.append('    pin (Q) { direction : output; function : "IQ"; }')
+            lines.append('    pin (Q) { direction : output; function : "IQ";')
+            lines += [_arc("C", costs[kind].delay_ps / 1e3), "    }"]
         lines.append("  }")
     return "\n".join([*lines, "}", ""])
 

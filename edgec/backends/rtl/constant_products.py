@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgec.backends.rtl.integer_graph import Integers, Interval
+from edgec.backends.rtl.registers import register_lines
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class ProductModule:
     adders: float
 
 
-def product_module(name: str, weights: Integers, bias: Integers, inputs: Interval, delay: int) -> ProductModule:
+def product_module(
+    name: str, weights: Integers, bias: Integers, inputs: Interval, delay: int, *, triple: bool = False
+) -> ProductModule:
     """The Verilog of `bias + x @ weights`.
 
     Args:
@@ -57,6 +60,7 @@ def product_module(name: str, weights: Integers, bias: Integers, inputs: Interva
         bias: int64 [M].
         inputs: bounds of the elements [K]; none is a single value.
         delay: adders that a signal may pass in one clock cycle.
+        triple: three copies of each register, and votes.
     """
     from da4ml.codegen.rtl.verilog import comb_logic_gen
     from da4ml.trace import FixedVariableArray, HWConfig, comb_trace, to_pipeline
@@ -72,9 +76,8 @@ def product_module(name: str, weights: Integers, bias: Integers, inputs: Interva
     outputs = tuple(Port(int(k) + int(i) + int(f), bool(k), -int(f)) for k, i, f in formats)
     widths = [sum(sum(minimal_kif(interval)) for interval in logic.inp_qint) for logic in stages]
     widths.append(sum(port.width for port in outputs))
-    return ProductModule(
-        name, {**sources, name: _pipeline(name, names, widths)}, outputs, len(stages), float(combinational.cost)
-    )
+    sources[name] = _pipeline(name, names, widths, triple=triple)
+    return ProductModule(name, sources, outputs, len(stages), float(combinational.cost))
 
 
 def supporting_modules() -> Mapping[str, str]:
@@ -85,7 +88,7 @@ def supporting_modules() -> Mapping[str, str]:
     return {name: (folder / f"{name}.v").read_text(encoding="utf-8") for name in ("shift_adder", "negative")}
 
 
-def _pipeline(name: str, stages: list[str], widths: list[int]) -> str:
+def _pipeline(name: str, stages: list[str], widths: list[int], *, triple: bool) -> str:
     """Stages with a register behind each."""
     lines = [
         f"module {name} (",
@@ -99,8 +102,8 @@ def _pipeline(name: str, stages: list[str], widths: list[int]) -> str:
         top = widths[number + 1] - 1
         lines += [
             f"    wire [{top}:0] next{number};",
-            f"    reg [{top}:0] held{number};",
             f"    {stage} stage{number} (.model_inp({source}), .model_out(next{number}));",
-            f"    always @(posedge clk) held{number} <= next{number};",
         ]
+        registers = register_lines(f"held{number}", top + 1, f"next{number}", triple=triple)
+        lines += [f"    {line}" for line in registers]
     return "\n".join([*lines, f"    assign model_out = held{len(stages) - 1};", "endmodule", ""])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgec.backends.plan import Command, Tool
 from edgec.backends.rtl.hardware_description import MAPPED, PLACED, SIMULATOR
@@ -26,11 +26,12 @@ _RUN_TOOL = "edgec.backends.rtl.run_tool"
 
 @dataclass(frozen=True)
 class Flow:
-    """Part of a build plan: files, commands, and the tools they need."""
+    """Part of a build plan: files of text, commands, the tools they need, and files of bytes."""
 
     files: dict[str, str]
     commands: tuple[Command, ...]
     tools: tuple[str, ...]
+    binary: dict[str, bytes] = field(default_factory=dict)
 
 
 def tool(name: str) -> Tool:

@@ -6,6 +6,7 @@ import re
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from edgec.backends.rtl.cell_functions import CellFunction, OutputFunction
 
@@ -20,6 +21,7 @@ class CellCost:
         pin_capacitance_ff: femtofarads of the mean input pin.
         delay_ps: picoseconds from input to output at a mean load.
         internal_fj: femtojoules within the cell for each change of its output.
+        clock_fj: femtojoules within a register for each cycle of its clock; 0 for other cells.
     """
 
     area_um2: float
@@ -27,6 +29,18 @@ class CellCost:
     pin_capacitance_ff: float
     delay_ps: float
     internal_fj: float
+    clock_fj: float = 0.0
+
+
+STEP_PS = 5.0
+"""Resolution of the simulation of gates that take time."""
+
+_MOST_STEPS = 4095
+
+
+def delay_steps(cost: CellCost) -> int:
+    """The delay of a gate in steps of the simulation; at least one, and at most what its wheel of events holds."""
+    return min(max(1, round(cost.delay_ps / STEP_PS)), _MOST_STEPS)
 
 
 @dataclass(frozen=True)
@@ -88,9 +102,10 @@ def read_liberty(text: str) -> CellLibrary:
                 for pin in cell.inside("pin")
                 if pin.attributes.get("direction") == "input"
             ),
-            delay_ps=_mean(_table_values(cell, ("cell_rise", "cell_fall"))) * to_ps,
+            delay_ps=_mean(_table_values(cell, ("cell_rise", "cell_fall"), "output")) * to_ps,
             # An energy of Liberty is power times time: the unit of capacitance times volts squared.
-            internal_fj=_mean(_table_values(cell, ("rise_power", "fall_power"))) * to_ff,
+            internal_fj=_mean(_table_values(cell, ("rise_power", "fall_power"), "output")) * to_ff,
+            clock_fj=_clock_energy(cell) * to_ff,
         )
     if not functions:
         raise ValueError("it describes no cell")
@@ -124,10 +139,18 @@ def _function(cell: _Group) -> CellFunction | None:
     )
 
 
-def _table_values(cell: _Group, kinds: tuple[str, ...]) -> Iterator[float]:
-    """The middle value of each table of the cell's outputs."""
+def _clock_energy(cell: _Group) -> float:
+    """Energy of both edges of a register's clock, whatever its data does."""
+    return sum(_mean(_table_values(cell, (kind,), "clock")) for kind in ("rise_power", "fall_power"))
+
+
+def _table_values(cell: _Group, kinds: tuple[str, ...], role: Literal["output", "clock"]) -> Iterator[float]:
+    """The middle value of each table of the cell's outputs, or of its clock."""
     for pin in cell.inside("pin"):
-        for arc in pin.groups:
+        mine = (
+            pin.attributes.get("direction") == "output" if role == "output" else pin.attributes.get("clock") == "true"
+        )
+        for arc in pin.groups if mine else ():
             for table in arc.groups:
                 if table.kind in kinds and "values" in table.attributes:
                     values = [float(number) for number in re.findall(r"[-+.\deE]+", table.attributes["values"])]

@@ -53,12 +53,13 @@ def main(arguments: list[str]) -> int:
 
 def _write_simulator(netlist: Path, layout: Path, program: Path, made: Path, *liberty: Path) -> None:
     """One C file of the tables and the program: a compiler's cache then sees every byte that matters."""
-    from edgec.backends.rtl.liberty import read_liberty
+    from edgec.backends.rtl.liberty import delay_steps, read_liberty
     from edgec.backends.rtl.netlist import read_netlist
     from edgec.backends.rtl.simulator_tables import netlist_tables
 
-    functions = read_liberty(liberty[0].read_text(encoding="utf-8")).functions if liberty else {}
-    tables = netlist_tables(read_netlist(netlist, functions))
+    library = read_liberty(liberty[0].read_text(encoding="utf-8")) if liberty else None
+    delays = None if library is None else {cell: delay_steps(cost) for cell, cost in library.costs.items()}
+    tables = netlist_tables(read_netlist(netlist, {} if library is None else library.functions), delays)
     tables = tables.replace('#include "layout.h"', layout.read_text(encoding="ascii"))
     made.write_text(program.read_text(encoding="ascii").replace('#include "netlist.h"', tables), encoding="ascii")
 

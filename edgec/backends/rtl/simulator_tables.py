@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,13 +15,31 @@ _KINDS = {"float32": "f", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H"
 _PER_LINE = 16
 
 
+@dataclass(frozen=True)
+class LoadedWeights:
+    """What is loaded over I2C before the first inference.
+
+    Attributes:
+        device: address on the bus.
+        image: bytes from register 0 on, with their checksum.
+    """
+
+    device: int
+    image: bytes
+
+
 def parallel_layout(
-    graph: IntegerGraph, inputs: tuple[Packing, ...], outputs: tuple[Packing, ...], latency: int
+    graph: IntegerGraph,
+    inputs: tuple[Packing, ...],
+    outputs: tuple[Packing, ...],
+    latency: int,
+    weights: LoadedWeights | None = None,
 ) -> str:
     """`layout.h` of a design whose ports `x` and `y` hold whole inferences."""
     return "\n".join(
         [
             "#define STREAM 0",
+            *_weights(weights),
             f"enum {{ LATENCY = {latency} }};",
             *_tensors(graph),
             "struct element { uint32_t offset, width; int is_signed; };",
@@ -44,6 +63,7 @@ def stream_layout(graph: IntegerGraph, *, in_width: int, out_width: int, out_sig
     return "\n".join(
         [
             "#define STREAM 1",
+            *_weights(None),
             f"enum {{ IN_WIDTH = {in_width}, OUT_WIDTH = {out_width}, OUT_SIGNED = {int(out_signed)} }};",
             *_tensors(graph),
             _array("uint32_t", "output_order", order),
@@ -52,8 +72,13 @@ def stream_layout(graph: IntegerGraph, *, in_width: int, out_width: int, out_sig
     )
 
 
-def netlist_tables(netlist: Netlist) -> str:
-    """`netlist.h`: every cell as a row of a table."""
+def netlist_tables(netlist: Netlist, delays: Mapping[str, int] | None = None) -> str:
+    """`netlist.h`: every cell as a row of a table.
+
+    Args:
+        netlist: the cells.
+        delays: of each kind of cell, in steps of the simulation; None for gates that take no time.
+    """
     sources: list[int] = []
 
     def reserve(nets: Iterable[int]) -> int:
@@ -61,7 +86,11 @@ def netlist_tables(netlist: Netlist) -> str:
         sources.extend(nets)
         return start
 
-    gates = [f"{{{g.table}ull, {reserve(g.inputs)}, {g.output}, {len(g.inputs)}}}" for g in netlist.gates]
+    known = delays or {}
+    gates = [
+        f"{{{g.table}ull, {reserve(g.inputs)}, {g.output}, {len(g.inputs)}, {known.get(g.cell, 0)}}}"
+        for g in netlist.gates
+    ]
     registers = [f"{{{f.data}, {f.output}, {f.initial}}}" for f in netlist.flip_flops]
     memories, reads, writes = [], [], []
     bits: list[int] = []
@@ -89,8 +118,9 @@ def netlist_tables(netlist: Netlist) -> str:
     return "\n".join(
         [
             '#include "layout.h"',
+            f"#define TIMED {int(delays is not None)}",
             "enum { " + ", ".join(f"{name} = {value}" for name, value in counts.items()) + " };",
-            "struct gate { uint64_t table; uint32_t first, output; int inputs; };",
+            "struct gate { uint64_t table; uint32_t first, output; int inputs, delay; };",
             "struct flip_flop { uint32_t data, output; int initial; };",
             "struct memory { uint32_t first, words, width, address_bits; };",
             "struct memory_read { uint32_t memory, address, data, held; };",
@@ -109,19 +139,26 @@ def netlist_tables(netlist: Netlist) -> str:
 
 
 def _ports(netlist: Netlist) -> list[str]:
-    if "x" in netlist.ports:
-        return [
-            _array("uint32_t", "input_bits", netlist.ports["x"]),
-            _array("uint32_t", "output_bits", netlist.ports["y"]),
-        ]
-    controls = ", ".join(
-        f"{name.upper()}_NET = {netlist.ports[name][0]}"
-        for name in ("reset", "in_valid", "in_ready", "out_valid", "out_ready")
-    )
+    given, made = ("x", "y") if "x" in netlist.ports else ("in_data", "out_data")
+    controls = [
+        f"{name.upper()}_NET = {nets[0]}" for name, nets in netlist.ports.items() if name not in ("clk", given, made)
+    ]
     return [
-        f"enum {{ {controls} }};",
-        _array("uint32_t", "input_bits", netlist.ports["in_data"]),
-        _array("uint32_t", "output_bits", netlist.ports["out_data"]),
+        f"enum {{ {', '.join(controls)} }};" if controls else "",
+        _array("uint32_t", "input_bits", netlist.ports[given]),
+        _array("uint32_t", "output_bits", netlist.ports[made]),
+    ]
+
+
+def _weights(loaded: LoadedWeights | None) -> list[str]:
+    if loaded is None:
+        return ["#define WEIGHTS 0", "#define WEIGHT_IMAGE NULL", "#define WEIGHT_BYTES 0"]
+    return [
+        "#define WEIGHTS 1",
+        "#define WEIGHT_IMAGE weight_image",
+        "#define WEIGHT_BYTES sizeof weight_image",
+        f"enum {{ DEVICE = {loaded.device} }};",
+        _array("unsigned char", "weight_image", loaded.image),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from edgec.backends.rtl.integer_graph import (
     intervals_of,
 )
 from edgec.backends.rtl.packing import Packing, literal, resized
+from edgec.backends.rtl.registers import hardware_source, register_lines
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,15 @@ class Design:
 
 
 @dataclass
-class _Text:
+class DesignText:
     """The top module while it is written.
 
     Attributes:
         name: of the module.
         delay: adders a clock cycle.
+        triple: whether there are three copies of each register.
+        ports: declarations of ports besides `clk`, `x` and `y`.
+        files: text of further files by name.
         lines: statements.
         modules: products by what they compute.
         buses: value of each operation.
@@ -61,6 +65,9 @@ class _Text:
 
     name: str
     delay: int
+    triple: bool = False
+    ports: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     modules: dict[tuple[bytes, ...], ProductModule] = field(default_factory=dict)
     buses: list[Packing] = field(default_factory=list)
@@ -68,36 +75,55 @@ class _Text:
     adders: float = 0.0
 
 
-def unroll(graph: IntegerGraph, name: str, delay: int) -> Design:
-    """The Verilog of a whole network.
+ProductWriter = Callable[[DesignText, Affine, Packing, Packing], int]
+"""Writes the products of an operation from the bus of its source to its own; gives the clock cycles that they take."""
+
+
+def unroll(graph: IntegerGraph, name: str, delay: int, *, triple: bool = False) -> Design:
+    """The Verilog of a whole network whose weights are constants.
 
     Args:
         graph: the network.
         name: of the module.
         delay: adders that a signal may pass in one clock cycle.
+        triple: three copies of each register, and votes.
 
     Raises:
         EdgecError: EC1101 where a value would be too wide.
     """
-    text = _Text(name, delay)
+    return write_design(graph, DesignText(name, delay, triple), write_constant_products)
+
+
+def write_design(graph: IntegerGraph, text: DesignText, write_products: ProductWriter) -> Design:
+    """The Verilog of a whole network.
+
+    Args:
+        graph: the network.
+        text: the module, still without statements of the network.
+        write_products: writes its products.
+
+    Raises:
+        EdgecError: EC1101 where a value would be too wide.
+    """
     for number, (operation, interval) in enumerate(zip(graph.operations, intervals_of(graph), strict=True)):
-        _write_operation(text, operation, Packing(f"v{number}", interval))
+        _write_operation(text, operation, Packing(f"v{number}", interval), write_products)
     inputs = tuple(text.buses[border.value] for border in graph.inputs)
     outputs = tuple(text.buses[border.value] for border in graph.outputs)
     latency = max(text.ready[border.value] for border in graph.outputs)
     at_end = [_delayed(text, border.value, latency) for border in graph.outputs]
-    products = [source for module in text.modules.values() for source in module.sources.values()]
-    verilog = {
-        f"{name}.v": _top_module(text, inputs, at_end),
-        f"{name}_products.v": "\n".join(products),
-        f"{name}_adders.v": "\n".join(supporting_modules().values()),
-    }
-    return Design(name, verilog, inputs, outputs, latency, text.adders)
+    verilog = {f"{text.name}.v": _top_module(text, inputs, at_end)}
+    if text.modules:
+        products = [source for module in text.modules.values() for source in module.sources.values()]
+        verilog[f"{text.name}_products.v"] = "\n".join(products)
+        verilog[f"{text.name}_adders.v"] = "\n".join(supporting_modules().values())
+    if text.triple:
+        text.files[f"{text.name}_registers.v"] = hardware_source("registers.v")
+    return Design(text.name, {**verilog, **text.files}, inputs, outputs, latency, text.adders)
 
 
-def _top_module(text: _Text, inputs: tuple[Packing, ...], outputs: list[Packing]) -> str:
+def _top_module(text: DesignText, inputs: tuple[Packing, ...], outputs: list[Packing]) -> str:
     width, at = sum(bus.bits for bus in inputs), 0
-    lines = [f"module {text.name} (", "    input clk,", f"    input [{width - 1}:0] x,"]
+    lines = [f"module {text.name} (", "    input clk,", *text.ports, f"    input [{width - 1}:0] x,"]
     lines += [f"    output [{sum(bus.bits for bus in outputs) - 1}:0] y", ");"]
     for bus in inputs:
         lines.append(f"    wire [{bus.bits - 1}:0] {bus.name} = x[{at + bus.bits - 1}:{at}];")
@@ -107,7 +133,7 @@ def _top_module(text: _Text, inputs: tuple[Packing, ...], outputs: list[Packing]
     return "\n".join([*lines, f"    assign y = {{{joined}}};", "endmodule", ""])
 
 
-def _write_operation(text: _Text, operation: Operation, bus: Packing) -> None:
+def _write_operation(text: DesignText, operation: Operation, bus: Packing, write_products: ProductWriter) -> None:
     start = max((text.ready[source] for source in operation.sources), default=0)
     sources = tuple(_delayed(text, source, start) for source in operation.sources)
     latency = 0
@@ -115,17 +141,17 @@ def _write_operation(text: _Text, operation: Operation, bus: Packing) -> None:
         case Input():
             pass
         case Affine():
-            latency = _write_products(text, operation, sources[0], bus)
+            latency = write_products(text, operation, sources[0], bus)
         case Rearranged():
             text.lines.append(f"wire [{bus.bits - 1}:0] {bus.name};")
             text.lines += [f"assign {bus.slice(at)} = {sources[0].slice(read)};" for at, read in _moves(operation)]
         case _:
             latency = 1
-            text.lines += [f"wire [{bus.bits - 1}:0] {bus.name}_next;", f"reg [{bus.bits - 1}:0] {bus.name};"]
+            text.lines.append(f"wire [{bus.bits - 1}:0] {bus.name}_next;")
             ahead = Packing(f"{bus.name}_next", bus.interval)
             for element in range(operation.size):
                 text.lines += element_lines(operation, element, sources, ahead.slice(element), bus.widths[element])
-            text.lines.append(f"always @(posedge clk) {bus.name} <= {bus.name}_next;")
+            text.lines += register_lines(bus.name, bus.bits, ahead.name, triple=text.triple)
     text.buses.append(bus)
     text.ready.append(start + latency)
 
@@ -134,7 +160,7 @@ def _moves(operation: Rearranged) -> Iterator[tuple[int, int]]:
     return enumerate(operation.reads.tolist())
 
 
-def _write_products(text: _Text, operation: Affine, source: Packing, bus: Packing) -> int:
+def write_constant_products(text: DesignText, operation: Affine, source: Packing, bus: Packing) -> int:
     """Instances of the product modules; all take the time of the slowest."""
     text.lines.append(f"wire [{bus.bits - 1}:0] {bus.name};")
     uses = []
@@ -163,7 +189,7 @@ def _write_products(text: _Text, operation: Affine, source: Packing, bus: Packin
 
 
 def _module_for(
-    text: _Text, operation: Affine, group: int, reads: Integers, source: Packing
+    text: DesignText, operation: Affine, group: int, reads: Integers, source: Packing
 ) -> tuple[ProductModule | None, Integers]:
     """The module of one position and the elements that it reads; what is constant goes into the bias."""
     weights, bias = operation.weights[group], operation.bias[group]
@@ -178,7 +204,7 @@ def _module_for(
     key = (weights.tobytes(), bias.tobytes(), low.tobytes(), high.tobytes())
     if key not in text.modules:
         name = f"{text.name}_product{len(text.modules)}"
-        text.modules[key] = product_module(name, weights, bias, Interval(low, high), text.delay)
+        text.modules[key] = product_module(name, weights, bias, Interval(low, high), text.delay, triple=text.triple)
     return text.modules[key], reads
 
 
@@ -198,17 +224,17 @@ def _scatter(result: str, ports: tuple[Port, ...], place: Integers, bus: Packing
         at += port.width
 
 
-def _delayed(text: _Text, value: int, cycle: int) -> Packing:
+def _delayed(text: DesignText, value: int, cycle: int) -> Packing:
     """A value as it is in a later cycle."""
     bus = text.buses[value]
     return Packing(_held(text, bus.name, bus.bits, cycle - text.ready[value]), bus.interval)
 
 
-def _held(text: _Text, name: str, width: int, cycles: int) -> str:
+def _held(text: DesignText, name: str, width: int, cycles: int) -> str:
     """The name of a bus after some registers; made once."""
     for cycle in range(cycles):
         held = f"{name}_d{cycle + 1}"
         if not any(line.endswith(f" {held};") for line in text.lines):
             source = name if cycle == 0 else f"{name}_d{cycle}"
-            text.lines += [f"reg [{width - 1}:0] {held};", f"always @(posedge clk) {held} <= {source};"]
+            text.lines += register_lines(held, width, source, triple=text.triple)
     return f"{name}_d{cycles}" if cycles else name

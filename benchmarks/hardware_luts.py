@@ -1,0 +1,203 @@
+"""Look-up tables of unrolled networks: edgec's Verilog and that of da4ml's own flow, of the same integers.
+
+    python -m benchmarks.hardware_luts [--network NAME=FILE.onnx …] [--families ecp5 xilinx] [--delay 3]
+
+`mlp` and `encoder` (weights from a seed) are compared unless files are named. Both flows get the same integers and a
+register after the same number of adders, and are synthesised by the same commands of Yosys without DSP blocks. da4ml
+cannot round ties to even, as QONNX and ONNX do, so the network of the comparison rounds them up; what the rounding to
+even costs edgec is the flow `edgec-even`. da4ml's program is checked on random inputs against the integers. A carry
+cell of the ECP5 counts as its two look-up tables. Results are written after each design to results/hardware-luts.json,
+and those that are there already are not computed again; the table goes to docs/reference/hardware-luts.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import hls_networks
+from edgec.backends.rtl.integer_graph import Affine, Clamped, Input, IntegerGraph, Rearranged, Requantised
+from edgec.backends.rtl.recognition import integer_graph
+from edgec.backends.rtl.unrolled import unroll
+from edgec.graph.load import load_model
+
+RESULTS = Path(__file__).parent / "results" / "hardware-luts.json"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "hardware-luts.md"
+NETWORKS = {"mlp": hls_networks.mlp, "encoder": hls_networks.encoder}
+SYNTHESIS = {
+    "ecp5": "synth_ecp5 -nodsp -top {top}",
+    "xilinx": "synth_xilinx -flatten -nodsp -noiopad -noclkbuf -top {top}",
+}
+TABLES = {
+    "ecp5": {"LUT4": 1, "CCU2C": 2},
+    "xilinx": {"INV": 1} | {f"LUT{inputs}": 1 for inputs in range(1, 7)},
+}
+REGISTERS = {"ecp5": ("TRELLIS_FF",), "xilinx": ("FDRE", "FDSE", "FDCE", "FDPE", "SRL16E", "SRLC32E")}
+CHECKED = 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", nargs="+", default=list(NETWORKS))
+    parser.add_argument("--families", nargs="+", choices=sorted(SYNTHESIS), default=sorted(SYNTHESIS))
+    parser.add_argument("--delay", type=int, default=3, help="adders between two registers")
+    options = parser.parse_args()
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for network in options.network:
+        name, _, file = network.partition("=")
+        model = load_model(Path(file), quantisers=True).model if file else NETWORKS[name]()
+        graph = integer_graph(model)
+        for flow in ("edgec", "da4ml", "edgec-even"):
+            for family in options.families:
+                key = f"{name} {flow} {family}"
+                if key not in found:
+                    chosen = graph if flow == "edgec-even" else with_ties_up(graph)
+                    found[key] = measure(chosen, flow, family, options.delay)
+                    RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+                print(key, found[key], flush=True)
+    PAGE.write_text(page(found), encoding="utf-8")
+
+
+def with_ties_up(graph: IntegerGraph) -> IntegerGraph:
+    """The network with half a step in the biases before each rounding, which then only cuts off."""
+    operations = list(graph.operations)
+    for position, operation in enumerate(operations):
+        if isinstance(operation, Requantised) and operation.half_even and operation.shift:
+            product = operations[operation.sources[0]]
+            if not isinstance(product, Affine) or (operation.multiplier != 1).any():
+                raise TypeError(f"{operation.node}: only sums of products with scales of two can be compared")
+            half = 1 << (operation.shift - 1)
+            operations[operation.sources[0]] = replace(product, bias=product.bias + half)
+            operations[position] = replace(operation, half_even=False)
+    return replace(graph, operations=tuple(operations))
+
+
+def measure(graph: IntegerGraph, flow: str, family: str, delay: int) -> dict[str, int]:
+    """Tables and registers of one design."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sources = da4ml_design(graph, folder, delay) if flow == "da4ml" else edgec_design(graph, folder, delay)
+        commands = [
+            f"read_verilog -defer {' '.join(str(source) for source in sources)}",
+            "hierarchy -check -top network",
+            SYNTHESIS[family].format(top="network"),
+            f"tee -q -o {folder}/stat.json stat -json",
+        ]
+        (folder / "script.ys").write_text("\n".join(commands) + "\n")
+        command = [sys.executable, "-m", "edgec.backends.rtl.run_tool", "yosys", str(folder / "script.ys")]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        text = (folder / "stat.json").read_text()
+        cells = Counter(json.loads(text[text.index("{") :])["design"]["num_cells_by_type"])
+    return {
+        "luts": sum(cells[cell] * each for cell, each in TABLES[family].items()),
+        "registers": sum(cells[cell] for cell in REGISTERS[family]),
+        "seconds": round(time.monotonic() - started),
+    }
+
+
+def edgec_design(graph: IntegerGraph, folder: Path, delay: int) -> list[Path]:
+    """What `edgec build` writes for an unrolled network."""
+    design = unroll(graph, "network", delay)
+    for file, text in design.verilog.items():
+        (folder / file).write_text(text)
+    return [folder / file for file in design.verilog]
+
+
+def da4ml_design(graph: IntegerGraph, folder: Path, delay: int) -> list[Path]:
+    """The whole network traced by da4ml, and written by its generator of Verilog."""
+    from da4ml.codegen import RTLModel
+    from da4ml.trace import FixedVariableArrayInput, comb_trace
+
+    first = graph.operations[graph.inputs[0].value]
+    inputs = FixedVariableArrayInput((first.size,))
+    traced = comb_trace(inputs, da4ml_values(graph, inputs))
+    random = np.random.default_rng(0)
+    if not isinstance(first, Input):
+        raise TypeError("the first operation is no input")
+    x = random.integers(first.low, first.high + 1, (CHECKED, first.size))
+    made = np.array(traced.predict(x.astype(np.float64))).reshape(CHECKED, -1)
+    if not np.array_equal(made, graph.evaluate([x])[graph.outputs[0].value]):
+        raise ValueError("da4ml computes something else than the integers")
+    RTLModel(traced, "network", folder / "da4ml", flavor="verilog", latency_cutoff=delay).write()
+    written = sorted((folder / "da4ml" / "src").rglob("*.v"))
+    return [file for file in written if "wrapper" not in file.name and "lookup_table" not in file.name]
+
+
+def da4ml_values(graph: IntegerGraph, inputs: object) -> object:
+    """The output of a chain of operations, as da4ml's symbols."""
+    from da4ml.trace.ops import quantize, relu
+
+    values: list[object] = []
+    for operation in graph.operations:
+        x = values[operation.sources[0]] if operation.sources else inputs
+        match operation:
+            case Input():
+                bits = operation.high.bit_length()
+                values.append(quantize(x, int(operation.low < 0), bits, 0))
+            case Affine():
+                values.append(products(operation, x))
+            case Rearranged():
+                values.append(x[operation.reads])
+            case Requantised() if len(operation.multiplier) == 1:
+                scaled = x * (float(operation.multiplier[0]) * 2.0**-operation.shift)
+                signed = operation.low < 0
+                scaled = scaled if signed else relu(scaled)
+                values.append(quantize(scaled, int(signed), operation.high.bit_length(), 0, "SAT", "TRN"))
+            case Clamped() if operation.low == 0:
+                values.append(relu(x))
+            case _:
+                raise TypeError(f"{operation.op} is not translated for da4ml")
+    return values[-1]
+
+
+def products(operation: Affine, x: object) -> object:
+    """Sums of products, position by position, as a convolution in da4ml is."""
+    sums = []
+    for group, positions in enumerate(operation.reads):
+        for reads in positions:
+            inside = reads >= 0
+            weights = operation.weights[group][inside].astype(np.float64)
+            sums.append(x[reads[inside]] @ weights + operation.bias[group].astype(np.float64))
+    order = np.empty(operation.size, np.int64)
+    order[operation.place.ravel()] = np.arange(operation.size)
+    return np.concatenate(sums)[order]
+
+
+def page(found: dict[str, dict[str, int]]) -> str:
+    """The table of the documentation."""
+    lines = [
+        "# Look-up tables beside da4ml's own flow",
+        "",
+        "Unrolled networks with 6-bit weights from a seed: `mlp` is 16-64-32-32-5, `encoder` a compressor of 48 cells."
+        " Both flows get the same integers and a register after three adders, and are synthesised by the same commands"
+        " of Yosys without DSP blocks. da4ml rounds ties up, so both do; the last column is edgec's network with ties"
+        " to even, as ONNX has them and `edgec build` makes them. Written by `python -m benchmarks.hardware_luts`.",
+        "",
+        "| network | family | edgec, LUTs | da4ml, LUTs | ratio | edgec, registers | da4ml, registers | ties to even |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for key, ours in found.items():
+        name, flow, family = key.split(" ")
+        theirs = found.get(f"{name} da4ml {family}")
+        even = found.get(f"{name} edgec-even {family}")
+        if flow == "edgec" and theirs is not None and even is not None:
+            ratio = ours["luts"] / theirs["luts"]
+            lines.append(
+                f"| {name} | {family} | {ours['luts']} | {theirs['luts']} | {ratio:.3f} | {ours['registers']}"
+                f" | {theirs['registers']} | {even['luts']} |"
+            )
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    main()
