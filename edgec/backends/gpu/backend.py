@@ -97,7 +97,9 @@ def steps_of(launches: Sequence[Launch], layers: Sequence[PlannedLayer]) -> tupl
     first = 0
     for node, run in itertools.groupby(launches, key=lambda launch: launch.node):
         first = names.index(node, first) if node in names[first:] else first
-        count = sum(1 for _ in itertools.takewhile(lambda name, node=node: name == node, names[first:]))
-        steps += [first + min(number, max(count - 1, 0)) for number, _ in enumerate(run)]
-        first += count
+        after = first
+        while after < len(names) and names[after] == node:
+            after += 1
+        steps += [min(first + number, max(after - 1, first)) for number, _ in enumerate(run)]
+        first = after
     return tuple(steps)

@@ -120,8 +120,8 @@ def _triples(target: Target) -> _Triples:
         return _Triples(compiler.link_triple, "", target.emulator.link_triple if target.emulator else "", flags)
     library = compiler.library_link_triple
     # Android keeps a register for itself that other systems do not.
-    flags = ("-ffixed-x18",) if _is_android(compiler) else ()
-    return _Triples(library or compiler.link_triple, library, compiler.link_triple, flags)
+    reserved = ("-ffixed-x18",) if _is_android(compiler) else ()
+    return _Triples(library or compiler.link_triple, library, compiler.link_triple, reserved)
 
 
 def _is_android(compiler: Compiler) -> bool:
