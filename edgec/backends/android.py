@@ -9,6 +9,8 @@ import json
 from collections.abc import Sequence
 
 ABI = "arm64-v8a"
+COMPILE_FLAGS = ("-ffixed-x18", "-fno-builtin-bcmp")
+"""Android keeps a register for itself that other systems do not, and its C library has no bcmp."""
 _OLDEST_API = 24
 _FOLDER = "android"
 

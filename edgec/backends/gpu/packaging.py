@@ -11,7 +11,7 @@ import platform
 from dataclasses import dataclass
 from importlib import resources
 
-from edgec.backends.android import android_files, library_in_package
+from edgec.backends.android import COMPILE_FLAGS, android_files, library_in_package
 from edgec.backends.gpu.launch_plan import LaunchPlan
 from edgec.backends.gpu.nvrtc import MACHINE_CODE
 from edgec.backends.gpu.tables import GpuSource, source_digest
@@ -151,11 +151,11 @@ def _triple(compiler: Compiler) -> tuple[str, tuple[str, ...]]:
     """What the C code is compiled for, and how.
 
     A launcher loads the vendor's library, so its program is linked with the device's own C library. That of Android
-    is not at hand: its objects are compiled for the same processor and calling convention, keep out of the register
-    that Android reserves, and use nothing of the C library that differs there.
+    is not at hand: its objects are compiled for the same processor and calling convention, and use nothing of the C
+    library that differs there.
     """
     if "android" in compiler.triple:
-        return _ANDROID_LIKE, ("-ffixed-x18",)
+        return _ANDROID_LIKE, COMPILE_FLAGS
     if compiler.triple == "native":
         return f"{platform.machine()}-linux-{_OLDEST_C_LIBRARY}", ()
     return compiler.link_triple, ()

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from importlib import resources
 
-from edgec.backends.android import android_files, library_in_package
+from edgec.backends.android import COMPILE_FLAGS, android_files, library_in_package
 from edgec.backends.plan import Command, Tool
 from edgec.backends.tvm.driver import DriverSource
 from edgec.core.target import Compiler, Target
@@ -119,9 +119,8 @@ def _triples(target: Target) -> _Triples:
         flags = (f"-mcpu={compiler.cpu.replace('-', '_')}", "-ffreestanding")
         return _Triples(compiler.link_triple, "", target.emulator.link_triple if target.emulator else "", flags)
     library = compiler.library_link_triple
-    # Android keeps a register for itself that other systems do not.
-    reserved = ("-ffixed-x18",) if _is_android(compiler) else ()
-    return _Triples(library or compiler.link_triple, library, compiler.link_triple, reserved)
+    android = COMPILE_FLAGS if _is_android(compiler) else ()
+    return _Triples(library or compiler.link_triple, library, compiler.link_triple, android)
 
 
 def _is_android(compiler: Compiler) -> bool:
