@@ -76,6 +76,34 @@ def real_weights(value: ir.Value | None) -> np.ndarray | None:
     return None
 
 
+def signed_source(value: ir.Value | None) -> tuple[ir.Value, np.float32] | None:
+    """What a value has the signs of, and its magnitude: from BipolarQuant, or from what is left of it once inlined."""
+    node = None if value is None else value.producer()
+    if node is None:
+        return None
+    if (node.domain, node.op_type) == (QONNX_DOMAIN, "BipolarQuant"):
+        scale, source = _number(node.inputs[1]), node.inputs[0]
+        return None if scale is None or scale <= 0 or source is None else (source, scale)
+    if (node.domain, node.op_type) != ("", "Where"):
+        return None
+    low, high = _number(node.inputs[1]), _number(node.inputs[2])
+    less = None if node.inputs[0] is None else node.inputs[0].producer()
+    if less is None or less.op_type != "Less" or low is None or high is None or high <= 0 or low != -high:
+        return None
+    source = less.inputs[0]
+    return None if source is None or _number(less.inputs[1]) != 0 else (source, high)
+
+
+def _number(value: ir.Value | None) -> np.float32 | None:
+    """A constant of one element, behind a negation too."""
+    node = None if value is None else value.producer()
+    if node is not None and node.op_type == "Neg" and node.domain == "":
+        inner = _number(node.inputs[0])
+        return None if inner is None else np.float32(-inner)
+    contents = constant(value)
+    return None if contents is None or contents.size != 1 else np.float32(contents.reshape(()))
+
+
 def _layer(node: ir.Node) -> BinaryLayer | str:
     """The layer; else why it is left alone, or nothing if its weights are not binary."""
     weights = real_weights(input_of(node, 1))

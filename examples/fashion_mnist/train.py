@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from binary_networks import BINARY_NETWORKS, FlatClassifier
 from dataset import DEBIAN_FOLDER, Images, load, save_for_edgec
 from networks import NETWORKS, Classifier
 from torch import Tensor
@@ -33,7 +34,9 @@ def shuffled(images: Images, batch: int, generator: torch.Generator) -> Iterator
         yield (chosen.flip(-1) if mirrored % 2 else chosen), labels[rows]
 
 
-def fit(network: Classifier, images: Images, *, epochs: int, batch: int, rate: float, seed: int) -> None:
+def fit(
+    network: Classifier | FlatClassifier, images: Images, *, epochs: int, batch: int, rate: float, seed: int
+) -> None:
     """Stochastic gradient descent with Nesterov momentum under a one-cycle schedule."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(network.parameters(), rate, momentum=0.9, weight_decay=5e-4, nesterov=True)
@@ -53,7 +56,7 @@ def fit(network: Classifier, images: Images, *, epochs: int, batch: int, rate: f
         print(f"epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.3f}, {seconds:.0f} s", flush=True)
 
 
-def accuracy(network: Classifier, images: Images) -> float:
+def accuracy(network: Classifier | FlatClassifier, images: Images) -> float:
     """Share of the images whose class is found."""
     network.eval()
     with torch.no_grad():
@@ -61,7 +64,7 @@ def accuracy(network: Classifier, images: Images) -> float:
     return float((answers == torch.from_numpy(images.labels)).float().mean())
 
 
-def export(network: Classifier, path: Path) -> None:
+def export(network: Classifier | FlatClassifier, path: Path) -> None:
     """Write the network as ONNX with input `x`, output `logits` and an open batch."""
     network.eval().to(memory_format=torch.contiguous_format)
     batch = torch.export.Dim("batch")
@@ -79,7 +82,7 @@ def export(network: Classifier, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", choices=sorted(NETWORKS), default="resnet")
+    parser.add_argument("--network", choices=sorted(NETWORKS | BINARY_NETWORKS), default="resnet")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--data", type=Path, default=DEBIAN_FOLDER, help="folder with the four .gz files")
@@ -91,7 +94,7 @@ def main() -> None:
         save_for_edgec(train, test, options.out / "data.npz")
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
-    network = NETWORKS[options.network]().to(memory_format=torch.channels_last)
+    network = (NETWORKS | BINARY_NETWORKS)[options.network]().to(memory_format=torch.channels_last)
     fit(network, train, epochs=options.epochs, batch=128, rate=0.2, seed=options.seed)
     path = options.out / f"{options.network}-seed{options.seed}.onnx"
     print(f"{100 * accuracy(network, test):.2f} % of the 10,000 test images")

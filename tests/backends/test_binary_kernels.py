@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -17,10 +17,13 @@ from edgec.backends.tvm.binary.recognition import BINARY_CONVOLUTION, form_binar
 from edgec.core.passes import PassContext
 from edgec.core.recipe import make_pass
 from edgec.core.target_files import load_target
+from edgec.graph.binary_form import write_units
 from edgec.graph.quantization import QuantizationPlan, QuantizedWeights, Quantizer
 from edgec.graph.quantization_writer import Dialect, write_quantization
 from edgec.graph.shapes import infer_shapes
+from edgec.passes.binary_thresholds import absorb_thresholds
 from tests.models.builder import GraphBuilder
+from tests.training.binary_networks import chain
 
 pytest.importorskip("tvm")
 
@@ -119,3 +122,21 @@ def test_what_remains_after_inlining_is_found_too() -> None:
 @pytest.mark.parametrize("case", [Case((16, 16), (5, 5), 3)])
 def test_few_channels_stay_as_they_are(case: Case) -> None:
     assert BINARY_CONVOLUTION not in [node.op_type for node in formed(case).graph]
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_thresholds_of_whole_numbers_give_the_bits_of_onnx_runtime(pool: bool) -> None:
+    """Two layers in the form that `binarize` writes; only the last scale is computed with, and is a power of two.
+
+    Other scales may be multiplied and the bias added with one rounding instead of two.
+    """
+    model, units = chain(pool=pool)
+    units[1] = replace(units[1], scale=np.full_like(units[1].scale, 0.25))
+    write_units(model, units)
+    assert absorb_thresholds(model, [unit.name for unit in units]) == 1
+    infer_shapes(model)
+    binary = form_binary_nodes(model)
+    assert [node.op_type for node in binary.graph].count(BINARY_CONVOLUTION) == 2
+    x = np.random.default_rng(1).standard_normal((1, 32, 8, 8)).astype(np.float32)
+    kernels = Kernels(ir.to_proto(binary), CORES[next(iter(CORES))])
+    np.testing.assert_array_equal(kernels.run({"x": x})[0], reference(ir.to_proto(model), {"x": x})[0])

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgec.graph.quantization_qonnx import QONNX_DOMAIN
-from edgec.passes.binary_layers import real_weights
+from edgec.passes.binary_layers import real_weights, signed_source
 from edgec.passes.graph_edit import Names, constant, input_of, static_shape
 from edgec.passes.node_writer import NodeWriter
 from edgec.passes.remove_dead_code import remove_dead_code
@@ -45,38 +44,10 @@ def _parts(node: ir.Node) -> tuple[ir.Value, np.float32, np.ndarray] | None:
     rows = np.abs(weights.reshape(len(weights), -1))
     if weights.shape[1] < _FEWEST_TERMS or not (rows[:, :1] > 0).all() or (rows != rows[:, :1]).any():
         return None
-    signed = _signed(input_of(node, 0))
+    signed = signed_source(input_of(node, 0))
     if signed is None or static_shape(signed[0]) is None or signed[0].dtype != ir.DataType.FLOAT:
         return None
     return *signed, weights
-
-
-def _signed(value: ir.Value | None) -> tuple[ir.Value, np.float32] | None:
-    """What a value has the signs of, and its magnitude."""
-    node = None if value is None else value.producer()
-    if node is None:
-        return None
-    if (node.domain, node.op_type) == (QONNX_DOMAIN, "BipolarQuant"):
-        scale, source = _number(node.inputs[1]), node.inputs[0]
-        return None if scale is None or scale <= 0 or source is None else (source, scale)
-    if (node.domain, node.op_type) != ("", "Where"):
-        return None
-    low, high = _number(node.inputs[1]), _number(node.inputs[2])
-    less = None if node.inputs[0] is None else node.inputs[0].producer()
-    if less is None or less.op_type != "Less" or low is None or high is None or high <= 0 or low != -high:
-        return None
-    source = less.inputs[0]
-    return None if source is None or _number(less.inputs[1]) != 0 else (source, high)
-
-
-def _number(value: ir.Value | None) -> np.float32 | None:
-    """A constant of one element, behind a negation too."""
-    node = None if value is None else value.producer()
-    if node is not None and node.op_type == "Neg" and node.domain == "":
-        inner = _number(node.inputs[0])
-        return None if inner is None else np.float32(-inner)
-    contents = constant(value)
-    return None if contents is None or contents.size != 1 else np.float32(contents.reshape(()))
 
 
 def _replace(
