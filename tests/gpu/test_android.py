@@ -25,37 +25,11 @@ assert spec.loader is not None
 hand_made = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(hand_made)
 
-IN_BIONIC = frozenset(
-    [
-        "calloc",
-        "dlopen",
-        "dlsym",
-        "fclose",
-        "fopen",
-        "fread",
-        "free",
-        "fseek",
-        "ftell",
-        "fwrite",
-        "getenv",
-        "getpid",
-        "malloc",
-        "memcmp",
-        "memcpy",
-        "memmove",
-        "memset",
-        "mkdir",
-        "pthread_mutex_lock",
-        "pthread_mutex_unlock",
-        "remove",
-        "rename",
-        "snprintf",
-        "strcmp",
-        "strlen",
-        "strtol",
-        "vsnprintf",
-    ]
-)
+IN_BIONIC = {
+    "calloc", "dlopen", "dlsym", "fclose", "fopen", "fread", "free", "fseek", "ftell", "fwrite", "getenv",
+    "getpid", "malloc", "memcmp", "memcpy", "memmove", "memset", "mkdir", "pthread_mutex_lock",
+    "pthread_mutex_unlock", "remove", "rename", "snprintf", "strcmp", "strlen", "strtol", "vsnprintf"
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
