@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -16,16 +15,16 @@ from edgec.backends.tvm.code_generation import Kernel, groups_in_order, make_ker
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.dead_steps import without_dead_steps
 from edgec.backends.tvm.driver import Program, write_driver
-from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup, fuse
+from edgec.backends.tvm.fusion import FusedBlock, KernelGroup, fuse
 from edgec.backends.tvm.implementation import NO_CHOICES
 from edgec.backends.tvm.integer.recognition import form_integer_nodes
-from edgec.backends.tvm.kernel_graph import KernelGraph, Value
-from edgec.backends.tvm.kernel_kind import depth_of, is_filtered, kind_of, transcendentals_of, vectors_of
+from edgec.backends.tvm.kernel_graph import KernelGraph
 from edgec.backends.tvm.machine_code import KernelSource, ObjectCode, compile_kernels
 from edgec.backends.tvm.memory import MemoryPlan, plan_memory
 from edgec.backends.tvm.model_lowering import lower_graph, unsupported_nodes
 from edgec.backends.tvm.overlays import lay_over
 from edgec.backends.tvm.packaging import package
+from edgec.backends.tvm.planned_layers import planned_layers, tensor_specs
 from edgec.backends.tvm.tuning.tuner import tune
 from edgec.core.interface import Interface
 from edgec.core.progress import Progress
@@ -59,7 +58,7 @@ class TvmBackend(Backend):
     def layers(self, model: ir.Model, target: Target) -> tuple[PlannedLayer, ...]:
         """The kernel calls of `plan`, without making any code."""
         graph = lower_graph(form_integer_nodes(form_binary_nodes(model)).model, CoreDescription.of(target), "model")
-        return tuple(_layers(fuse(lay_over(without_dead_steps(graph.main))), 1))
+        return tuple(planned_layers(fuse(lay_over(without_dead_steps(graph.main))), 1))
 
     def plan(self, model: ir.Model, target: Target, *, name: str, threads: int, progress: Progress) -> BuildPlan:
         """Lower the model, compile its kernels, and lay out its artefact.
@@ -72,8 +71,8 @@ class TvmBackend(Backend):
         progress.start("lower the graph")
         choices = NO_CHOICES if tuned is None else tuned.choices
         graph = lower_graph(integers.model, CoreDescription.of(target), name, choices)
-        inputs = _specs(graph.main.parameters, tuple(str(value.name) for value in model_inputs(model)))
-        outputs = _specs(graph.main.results, tuple(str(value.name) for value in model.graph.outputs))
+        inputs = tensor_specs(graph.main.parameters, tuple(str(value.name) for value in model_inputs(model)))
+        outputs = tensor_specs(graph.main.results, tuple(str(value.name) for value in model.graph.outputs))
         plan = plan_graph(graph, inputs, outputs, target, threads=threads, progress=progress)
         use = None if tuned is None else tuned.use(fuse(lay_over(without_dead_steps(graph.main))))
         floats = _computed_by_themselves(integers.floats, plan.layers)
@@ -114,7 +113,7 @@ def plan_graph(
             runner=made.runner,
             emulator=(emulator.executable, *emulator.arguments) if emulator else (),
         ),
-        layers=tuple(_layers(block, 1)),
+        layers=tuple(planned_layers(block, 1)),
         fallbacks=tuple(_fallbacks(kernels, code.unscheduled)),
         memory=_memory_use(block, memory, scratch),
         library=made.library,
@@ -134,48 +133,6 @@ def _compile(
     sources = [KernelSource(kernel.symbol, kernel.function, kernel.plain) for kernel in dict.fromkeys(kernels.values())]
     progress.start(f"compile {len(sources)} kernels")
     return kernels, compile_kernels(sources, target.compiler, threads)
-
-
-def _specs(values: tuple[Value, ...], names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(name=name, dtype=value.dtype, shape=value.shape) for name, value in zip(names, values, strict=True)
-    )
-
-
-def _layers(block: FusedBlock, calls: int, share: float = 1.0) -> Iterator[PlannedLayer]:
-    """One layer a kernel call in the order of the driver's text, which is the order of its steps."""
-    for step in block.steps:
-        match step:
-            case KernelGroup():
-                yield _layer(step, calls, share)
-            case FusedConditional():
-                yield from _layers(step.then_block, calls, share / 2)
-                yield from _layers(step.else_block, calls, share / 2)
-            case FusedRepeat():
-                yield from _layers(step.body, calls * step.source.trips, share)
-            case _:
-                pass
-
-
-def _layer(group: KernelGroup, calls: int, share: float) -> PlannedLayer:
-    return PlannedLayer(
-        name=group.anchor.node,
-        op=group.anchor.op,
-        nodes=tuple(dict.fromkeys(operation.node for operation in group.operations)),
-        macs=calls * sum(operation.macs for operation in group.operations),
-        bytes=calls * sum(value.size_bytes for value in (*group.inputs, *group.outputs)),
-        calls=calls,
-        precision=group.anchor.inputs[0].dtype if group.anchor.inputs else group.anchor.outputs[0].dtype,
-        kind=kind_of(group.anchor),
-        weight_bytes=calls * sum(value.size_bytes for value in group.inputs if value.data is not None),
-        depth=depth_of(group.anchor),
-        elements=calls * math.prod(group.anchor.outputs[0].shape),
-        filtered=is_filtered(group.anchor),
-        transcendentals=calls * transcendentals_of(group.operations),
-        channels=(group.anchor.outputs[0].shape or (1,))[-1],
-        vectors=vectors_of(group.anchor),
-        share=share,
-    )
 
 
 def _computed_by_themselves(floats: Iterable[Fallback], layers: Iterable[PlannedLayer]) -> tuple[Fallback, ...]:

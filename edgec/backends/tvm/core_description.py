@@ -28,6 +28,8 @@ class CoreDescription:
         multiplies_halves: whether the vector multiply-add exists for fp16, with twice the lanes of fp32.
         memory_bytes_per_multiply: bytes that memory delivers in the time of a vector multiply-add.
         weight_memory_bytes: size of the memory that holds the weights, flash where there is some; 0 if unknown.
+        channel_blocks: numbers of output channels that a group of threads can compute together, on a graphics
+            processor; empty where one thread computes what its registers hold.
     """
 
     float_lanes: int
@@ -40,6 +42,7 @@ class CoreDescription:
     multiplies_halves: bool = False
     memory_bytes_per_multiply: float = _TYPICAL_BYTES_PER_MULTIPLY
     weight_memory_bytes: int = 0
+    channel_blocks: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, target: Target) -> CoreDescription:

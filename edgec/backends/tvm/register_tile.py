@@ -21,6 +21,8 @@ _HALF_BYTES = 2
 _MOST_VECTORS = 8
 _MOST_WINDOWED_VECTORS = 4
 _ROW_COST = 0.25
+_SHARED_LOADS = 4.0
+"""Time to load what all channels of a block share, in multiplications of a thread; set by hand."""
 _WEIGHT_COST = 0.5
 _WEIGHT_STREAM = 3.2
 
@@ -72,6 +74,8 @@ def choose_tile(
         dtype_bytes: of an accumulator.
         channel_multiple: a block may not straddle multiples of this (channels of a group); 0 if it may.
     """
+    if core.channel_blocks:
+        return _block_of_group(extents, channels, core, channel_multiple)
     best: tuple[float, int, int, int] | None = None
     choice: TileChoice | None = None
     for possible in possible_tiles(extents, channels, core, dtype_bytes, channel_multiple):
@@ -84,6 +88,22 @@ def choose_tile(
         cost = float(math.prod(extents) * channels)
         return TileChoice(max(0, len(extents) - 1), ConvolutionTile(1, 1, 1), cost)
     return choice
+
+
+def _block_of_group(extents: Sequence[int], channels: int, core: CoreDescription, channel_multiple: int) -> TileChoice:
+    """The block of channels for a group of threads: large ones share more loads, small ones waste fewer channels."""
+    lanes = core.float_lanes
+    fitting = [block for block in core.channel_blocks if not channel_multiple or channel_multiple % block == 0]
+    if not fitting:
+        return TileChoice(max(0, len(extents) - 1), ConvolutionTile(1, 1, 1), _cost_of_block(extents, channels, 1))
+    block = min(fitting, key=lambda count: (_cost_of_block(extents, channels, count), -count))
+    tile = ConvolutionTile(1, block // lanes, lanes)
+    return TileChoice(max(0, len(extents) - 1), tile, _cost_of_block(extents, channels, block))
+
+
+def _cost_of_block(extents: Sequence[int], channels: int, block: int) -> float:
+    """Multiplications over the whole output, those for surplus channels too, and the loads that a block shares."""
+    return math.prod(extents) * math.ceil(channels / block) * (block + _SHARED_LOADS)
 
 
 def possible_tiles(

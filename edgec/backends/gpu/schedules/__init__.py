@@ -1,0 +1,1 @@
+"""Schedules of kernels for graphics processors, by what a kernel computes."""
