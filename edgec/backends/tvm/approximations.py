@@ -137,7 +137,7 @@ def exponential(x: Expression) -> Expression:
     def of_parts(exponent: Expression, rest: Expression) -> Expression:
         mantissa = _polynomial(rest, _EXPONENTIAL) * rest * rest + rest + _constant(1.0)
         # One less in the exponent and doubled at the end, as 2**128 is no float32.
-        return _named("half", mantissa * _power_of_two(exponent - _constant(1.0)), lambda half: half + half)
+        return _named("one_half", mantissa * _power_of_two(exponent - _constant(1.0)), lambda half: half + half)
 
     def of_exponent(bounded: Expression, exponent: Expression) -> Expression:
         rest = bounded - exponent * _constant(_LN2_HIGH) - exponent * _constant(_LN2_LOW)
