@@ -6,6 +6,8 @@ the fourth stays empty: `remap_8x8` of github.com/fastml-science/sensor-data-com
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 CELLS = 48
@@ -46,6 +48,29 @@ def to_pictures(cells: np.ndarray) -> np.ndarray:
 def to_cells(pictures: np.ndarray) -> np.ndarray:
     """Pictures [N, 1, 8, 8] as cells [N, 48]."""
     return pictures.reshape(len(pictures), -1)[:, REMAP_8X8]
+
+
+def super_cells() -> np.ndarray:
+    """Which cells each of the 12 super-cells sums, 2 x 2 that do not overlap: float32 [12, 48] of 0 and 1."""
+    block = (REMAP_8X8 // SIDE) // 2 * (SIDE // 2) + (REMAP_8X8 % SIDE) // 2
+    return np.equal.outer(np.unique(block), block).astype(np.float32)
+
+
+def windows() -> np.ndarray:
+    """All 36 squares of 2 x 2 neighbours, also across the edges of the rhombi: float32 [36, 48] of 0 and 1."""
+    cell_of = {int(pixel): cell for cell, pixel in enumerate(REMAP_8X8)}
+    squares = [
+        [SIDE * (row + down) + column + right for down in (0, 1) for right in (0, 1)]
+        for row in range(SIDE - 1)
+        for column in range(SIDE - 1)
+    ]
+    # The edge that the empty quadrant hides: what lies above it touches what lies left of it.
+    edge = [(SIDE * (SIDE // 2 - 1) + place, SIDE * place + SIDE // 2 - 1) for place in range(SIDE // 2, SIDE)]
+    squares += [[*one, *other] for one, other in pairwise(edge)]
+    whole = [[cell_of[pixel] for pixel in square] for square in squares if all(pixel in cell_of for pixel in square)]
+    made = np.zeros((len(whole), CELLS), np.float32)
+    made[np.arange(len(whole))[:, None], whole] = 1
+    return made
 
 
 def _place(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
