@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import machine
@@ -155,11 +156,25 @@ def runtime_ms(folder: Path, seconds: float = 0.5) -> float:
     return 1e3 * statistics.median(rounds)
 
 
-def at_latency(points: Sequence[tuple[float, float]], latency: float) -> float:
-    """Accuracy at a latency, between the points (latency, accuracy) next to it; none is better than those slower."""
-    ordered = sorted(points)
-    best = np.maximum.accumulate([accurate for _, accurate in ordered])
-    return float(np.interp(latency, [time for time, _ in ordered], best))
+Points = Sequence[tuple[float, float]]
+"""Networks as (latency, accuracy)."""
+
+
+def best_within(points: Points, budget: float) -> float | None:
+    """The largest accuracy of the networks that are no slower than a budget; None where none is. Nothing is guessed."""
+    return max((accurate for latency, accurate in points if latency <= budget), default=None)
+
+
+def mean_lead(points: Points, others: Points) -> float | None:
+    """How much larger `best_within` is for `points` than for `others`, on average over the budgets both can meet.
+
+    The budgets are those up to the slowest network; None where only that one is left.
+    """
+    knots = sorted({latency for latency, _ in (*points, *others)})
+    knots = [knot for knot in knots if knot >= max(min(points)[0], min(others)[0])]
+    spans = [after - before for before, after in pairwise(knots)]
+    leads = [(best_within(points, knot) or 0.0) - (best_within(others, knot) or 0.0) for knot in knots[:-1]]
+    return sum(span * lead for span, lead in zip(spans, leads, strict=True)) / sum(spans) if sum(spans) else None
 
 
 def _noise(interface: Interface) -> Sample:

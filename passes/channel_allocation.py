@@ -94,15 +94,30 @@ def levels_of(
 
 
 def allocate(
-    allocation: Allocation, levels: tuple[Levels, ...], importance: np.ndarray, cost: PrunedCost, goal: Goal
+    allocation: Allocation,
+    levels: tuple[Levels, ...],
+    importance: np.ndarray,
+    cost: PrunedCost,
+    goal: Goal,
+    *,
+    losses: bool = False,
 ) -> np.ndarray:
     """Choose a level for each group so that the goal is reached, or everything is gone that may go.
+
+    Args:
+        allocation: how the removal is spread.
+        levels: of the groups.
+        importance: of each class, (classes,).
+        cost: of what is kept.
+        goal: whether enough is gone.
+        losses: whether the importance is what the model loses, so that groups can be compared by it; else it only ranks
+            the classes of each group.
 
     Returns:
         For each class whether it is kept, (classes,), bool.
     """
     if allocation is Allocation.TARGET:
-        return _by_time(levels, importance, cost, goal)
+        return _by_time(levels, importance, cost, goal, losses=losses)
     if allocation is Allocation.UNIFORM:
         shares = np.linspace(0, 1, 201)
         return _smallest(
@@ -135,12 +150,14 @@ def _smallest(choose: Callable[[int], np.ndarray], count: int, goal: Goal) -> np
     return choose(low)
 
 
-def _by_time(levels: tuple[Levels, ...], importance: np.ndarray, cost: PrunedCost, goal: Goal) -> np.ndarray:
+def _by_time(
+    levels: tuple[Levels, ...], importance: np.ndarray, cost: PrunedCost, goal: Goal, *, losses: bool
+) -> np.ndarray:
     """Greedy: the step down with the most time saved for the importance lost, until the goal is reached."""
     chosen = [0] * len(levels)
     kept = np.ones(importance.size, bool)
     touched = [frozenset(cost.layers_of(own.ranked)) for own in levels]
-    worth = [_worth(own, 0, kept, importance, cost) for own in levels]
+    worth = [_worth(own, 0, kept, importance, cost, losses=losses) for own in levels]
     while not goal(kept) and levels:
         best = max(range(len(levels)), key=lambda number: worth[number])
         if worth[best] <= 0:
@@ -149,7 +166,7 @@ def _by_time(levels: tuple[Levels, ...], importance: np.ndarray, cost: PrunedCos
         kept[levels[best].removed(chosen[best])] = False
         for number, own in enumerate(levels):
             if touched[number] & touched[best]:
-                worth[number] = _worth(own, chosen[number], kept, importance, cost)
+                worth[number] = _worth(own, chosen[number], kept, importance, cost, losses=losses)
     return _give_back(levels, chosen, importance.size, goal)
 
 
@@ -169,12 +186,10 @@ def _give_back(levels: tuple[Levels, ...], chosen: list[int], classes: int, goal
     return kept
 
 
-def _worth(own: Levels, level: int, kept: np.ndarray, importance: np.ndarray, cost: PrunedCost) -> float:
-    """Seconds saved by the next level for the loss; 0 where there is no next level or nothing is saved.
-
-    The loss of a layer that is left with a share s of its importance is 1/s, so that the second half of the channels
-    costs more than the first, whatever their number; layers that lose the same channels all count.
-    """
+def _worth(
+    own: Levels, level: int, kept: np.ndarray, importance: np.ndarray, cost: PrunedCost, *, losses: bool
+) -> float:
+    """Seconds saved by the next level for the loss; 0 where there is no next level or nothing is saved."""
     if level + 1 >= len(own.keep):
         return 0.0
     going = own.ranked[own.keep[level + 1] : own.keep[level]]
@@ -182,12 +197,27 @@ def _worth(own: Levels, level: int, kept: np.ndarray, importance: np.ndarray, co
     after = kept.copy()
     after[going] = False
     saved = cost.seconds(kept, layers) - cost.seconds(after, layers)
+    lost = _lost(own, level, importance) if losses else _lost_by_share(own, level, importance)
+    return float(max(0.0, saved) / max(lost, 1e-12))
+
+
+def _lost(own: Levels, level: int, importance: np.ndarray) -> float:
+    """What goes with the next level; the fewer are left, the less can they make up for what goes with it."""
+    left = (own.keep[level + 1] + own.group.staying) / own.width
+    return float(importance[own.ranked[own.keep[level + 1] : own.keep[level]]].sum()) / left**2
+
+
+def _lost_by_share(own: Levels, level: int, importance: np.ndarray) -> float:
+    """The loss of a layer that is left with a share s of its importance is 1/s.
+
+    So the second half of the channels costs more than the first, whatever their number; layers that lose the same
+    channels all count.
+    """
     whole = importance[own.ranked]
     # What must stay has no score; it counts as the average channel.
     total = whole.sum() * (1 + own.group.staying / whole.size)
     shares = [(total - whole[own.keep[n] :].sum()) / max(total, 1e-12) for n in (level, level + 1)]
-    lost = 1 / max(shares[1], 1e-6) - 1 / max(shares[0], 1e-6)
-    return float(max(0.0, saved) / max(lost * len(own.group.producers), 1e-12))
+    return float(1 / max(shares[1], 1e-6) - 1 / max(shares[0], 1e-6)) * len(own.group.producers)
 
 
 def _kept(levels: tuple[Levels, ...], classes: int, chosen: list[int]) -> np.ndarray:

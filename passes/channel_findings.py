@@ -55,6 +55,7 @@ def group_stats(stage: PruningStage, kept: np.ndarray) -> Stats:
         "predicted time left": round(cost.seconds(kept) / seconds, 4) if seconds else 1.0,
         "groups pruned": sum(not kept[own.ranked].all() for own in stage.levels),
         "groups": len(stage.channels.groups),
+        "measured gain": "unavailable: a pass runs nothing on the device; `edgec diff` compares two builds by layer",
     }
     for own in stage.levels:
         axis = own.group.producers[0]
@@ -70,20 +71,21 @@ def group_stats(stage: PruningStage, kept: np.ndarray) -> Stats:
 
 
 def output_changes(
-    model: ir.Model, levels: Sequence[Levels], kept: np.ndarray, samples: Iterable[Sample], *, reconstruct: bool
+    model: ir.Model | None, levels: Sequence[Levels], kept: np.ndarray, samples: Iterable[Sample], *, reconstruct: bool
 ) -> Stats:
-    """How much the outputs change if only one group is pruned, for each of them; nothing without samples.
+    """How much the outputs change if only one group is pruned, for each of them, or why that is not known.
 
     Args:
-        model: before pruning; it is not changed.
+        model: before pruning, it is not changed; None if nothing is to be measured.
         levels: of the groups.
         kept: whether each class stays, (classes,), bool.
         samples: the first 8 are compared.
         reconstruct: whether what goes is made up for.
     """
     chosen = list(samples)
-    if not chosen:
-        return {}
+    if model is None or not chosen:
+        reason = "`measure_groups` is off" if model is None else "there are no samples"
+        return {"cost of each group": f"unavailable: {reason}"}
     expected = _outputs(model, chosen)
     stats: Stats = {}
     for own in levels:

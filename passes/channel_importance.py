@@ -77,13 +77,20 @@ def class_importance(
 def importance_to_readers(channels: ChannelMap, errors: Mapping[ir.Node, np.ndarray]) -> np.ndarray:
     """The importance of every class by `RECONSTRUCTION`, as `class_importance`.
 
+    Classes that only layers without an error read, as those with too many features, take the mean of the others, more
+    or less by their `L2`.
+
     Args:
         channels: of the model.
         errors: for each layer what it loses without a class, (classes,), negative where it cannot read it.
     """
     importance = np.zeros(channels.classes.count)
+    read = np.zeros(channels.classes.count, bool)
     for scores in errors.values():
         importance += np.maximum(scores, 0.0)
+        read |= scores >= 0.0
+    weights = class_importance(channels, Criterion.L2, seed=0)
+    importance[~read] = weights[~read] * (importance[read].mean() if read.any() else 1.0)
     importance[list(channels.reasons)] = np.inf
     return importance
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from edgec.core.passes import PassOptions
+from edgec.core.tensor import Sample
 from edgec.passes.channel_allocation import Allocation
 from edgec.passes.channel_importance import Criterion
 
@@ -55,12 +57,15 @@ class PruneChannelsOptions(PassOptions):
     mode: Mode = Field(
         default=Mode.CONSTRAINED, description="whether layers that read the same channels must read the same of them"
     )
-    pick: Pick = Field(
-        default=Pick.GATHER,
+    pick: Pick | None = Field(
+        default=None,
         description="how an unconstrained layer gets its channels: by a Gather, by a Slice where reordering can make "
-        "them contiguous, or always by a Slice, of the range that matters most to it (view)",
+        "them contiguous, or always by a Slice, of the range that matters most to it (view); default: slice, and view "
+        "where the copies that slice leaves would take more than 1 % of the predicted time",
     )
-    criterion: Criterion = Field(default=Criterion.L2, description="what makes a channel important")
+    criterion: Criterion | None = Field(
+        default=None, description="what makes a channel important; default: reconstruction with samples, else l2"
+    )
     allocation: Allocation = Field(
         default=Allocation.TARGET,
         description="how the removal is spread: the same share everywhere, the least important anywhere, or where the "
@@ -79,6 +84,10 @@ class PruneChannelsOptions(PassOptions):
         default=False,
         description="with samples: measure how much the outputs change if only one group of layers is pruned, for each",
     )
+
+    def criterion_for(self, samples: Sequence[Sample]) -> Criterion:
+        """What makes a channel important, with these samples."""
+        return self.criterion or (Criterion.RECONSTRUCTION if samples else Criterion.L2)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -201,7 +201,7 @@ def _adjust(
     going = by_feature[~stays]
     by_feature[stays] += np.tensordot(matrix.T, going, axes=1)
     changed = np.ascontiguousarray(np.moveaxis(by_feature, 0, axis.axis), dtype=weights.dtype)
-    _replace(node, axis.input, changed, names)
+    replace_constant(node, axis.input, changed, names)
     if not intercept:
         return
     made = next(a for a in channels.constant_axes if a.node is node and a.role is Role.PRODUCES)
@@ -211,16 +211,17 @@ def _adjust(
     scale = node.attributes.get_float("alpha", 1.0) / node.attributes.get_float("beta", 1.0)
     bias = constant(input_of(node, 2))
     if bias is not None:
-        _replace(node, 2, np.asarray(bias + moved * scale, dtype=weights.dtype), names)
+        replace_constant(node, 2, np.asarray(bias + moved * scale, dtype=weights.dtype), names)
         return
     # A bias that was not there before is not among the constants that are sliced later.
     left = kept[channels.classes.of(made.channels)]
     if len(node.inputs) < 3:
         node.resize_inputs(3)
-    _replace(node, 2, np.asarray((moved * scale)[left], dtype=weights.dtype), names)
+    replace_constant(node, 2, np.asarray((moved * scale)[left], dtype=weights.dtype), names)
 
 
-def _replace(node: ir.Node, position: int, contents: np.ndarray, names: Names) -> None:
+def replace_constant(node: ir.Node, position: int, contents: np.ndarray, names: Names) -> None:
+    """Give a node another weight or bias, or one that it did not have; the old one goes if nobody else reads it."""
     old = node.inputs[position]
     wanted = f"{node.name}.bias" if old is None else f"{old.name}.reconstructed"
     node.replace_input_with(position, add_constant(graph_of(node), names.fresh(wanted), contents))

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgec.core.codes.passes import PASS_NEEDS_DATA
 from edgec.core.errors import EdgecError
 from edgec.core.passes import Kind, Pass, PassContext, PassOptions, PassResult
-from edgec.graph.channels import trace_channels
+from edgec.graph.channels import ChannelMap, trace_channels
 from edgec.graph.channels_cost import KernelRate, PrunedCost
 from edgec.passes.channel_allocation import Goal, allocate, levels_of
 from edgec.passes.channel_findings import PruningStage, group_stats, output_changes, refused
@@ -20,6 +20,7 @@ from edgec.passes.channel_importance import Criterion, Gradients, class_importan
 from edgec.passes.channel_options import Mode, PruneChannelsOptions
 from edgec.passes.channel_readers import prune_for_each_reader
 from edgec.passes.channel_reconstruction import make_up_for_removed, reader_errors
+from edgec.passes.channel_refit import outputs_that_stay, refit
 from edgec.passes.channel_surgery import remove_channels
 from edgec.training.availability import require_training
 
@@ -32,7 +33,8 @@ class PruneChannels(Pass):
     """Remove whole channels: filters, the slices of weights that read them, and all that accompanies them.
 
     Without training. Layers whose channels meet (in residual additions, gates, shuffles) lose the same channels. Given
-    samples, the layers that read removed channels make up for them from the others, see `channel_reconstruction`.
+    samples, the layers that read removed channels make up for them from the others, see `channel_reconstruction`, and
+    all layers are fitted to what they computed before, see `channel_refit`.
 
     Case 1: channels that reach an input or output of the model, an operator that computes across channels, or one of
         which nothing is known, stay; the reason is reported for each layer.
@@ -64,7 +66,9 @@ class PruneChannels(Pass):
         options = self.options if isinstance(self.options, PruneChannelsOptions) else PruneChannelsOptions()
         rate = KernelRate.of(context.target)
         # Every step looks at the samples again, and they may be an iterator.
-        context = replace(context, calibration=list(context.calibration))
+        samples = list(context.calibration)
+        context = replace(context, calibration=samples)
+        criterion = options.criterion_for(samples)
         if options.mode is Mode.UNCONSTRAINED:
             return prune_for_each_reader(model, trace_channels(model), options, rate, context.calibration)
         whole = model.clone() if options.measure_groups else None
@@ -73,19 +77,20 @@ class PruneChannels(Pass):
         for number in range(1, options.steps + 1):
             stage = first if number == 1 else _stage(model, options, context, first.widths)
             goal = _goal(options, number / options.steps, first, stage, left)
-            kept = allocate(options.allocation, stage.levels, stage.importance, stage.cost, goal)
+            kept = allocate(
+                options.allocation,
+                *(stage.levels, stage.importance, stage.cost, goal),
+                losses=criterion in {Criterion.RECONSTRUCTION, Criterion.TAYLOR},
+            )
             left |= {own.group.name: int(np.count_nonzero(kept[own.ranked])) for own in stage.levels}
             reached = goal(kept)
             if not kept.all():
-                if options.reconstruct:
-                    reconstructed += make_up_for_removed(model, stage.channels, kept, context.calibration)
-                remove_channels(model, stage.channels, kept)
+                reconstructed += _removed(model, stage.channels, kept, options, context)
         kept = first.with_left(left)
         stats = group_stats(first, kept)
         if options.reconstruct:
             stats["layers reconstructed"] = reconstructed
-        if whole is not None:
-            stats |= output_changes(whole, first.levels, kept, context.calibration, reconstruct=options.reconstruct)
+        stats |= output_changes(whole, first.levels, kept, samples, reconstruct=options.reconstruct)
         round_to = options.round_to or rate.lanes
         assumptions = [f"time is predicted from {rate.basis}; layers keep a multiple of {round_to} channels"]
         if not reached:
@@ -97,16 +102,27 @@ class PruneChannels(Pass):
         return PassResult(model, not bool(kept.all()), stats, skipped, tuple(assumptions))
 
 
+def _removed(
+    model: ir.Model, channels: ChannelMap, kept: np.ndarray, options: PruneChannelsOptions, context: PassContext
+) -> int:
+    """Remove channels and make up for them, if that is wanted and there are samples; how many layers were adjusted."""
+    before, stays = model.clone(), outputs_that_stay(channels, kept)
+    adjusted = make_up_for_removed(model, channels, kept, context.calibration) if options.reconstruct else 0
+    remove_channels(model, channels, kept)
+    return max(adjusted, refit(before, model, stays, context.calibration) if options.reconstruct else 0)
+
+
 def _stage(
     model: ir.Model, options: PruneChannelsOptions, context: PassContext, widths: Mapping[str, int]
 ) -> PruningStage:
     rate = KernelRate.of(context.target)
     channels = trace_channels(model)
-    if options.criterion is Criterion.RECONSTRUCTION:
+    criterion = options.criterion_for(list(context.calibration))
+    if criterion is Criterion.RECONSTRUCTION:
         importance = importance_to_readers(channels, reader_errors(model, channels, context.calibration))
     else:
-        gradients = _gradients(model, context) if options.criterion is Criterion.TAYLOR else ()
-        importance = class_importance(channels, options.criterion, context.seed, gradients)
+        gradients = _gradients(model, context) if criterion is Criterion.TAYLOR else ()
+        importance = class_importance(channels, criterion, context.seed, gradients)
     levels = levels_of(
         channels,
         importance,

@@ -75,15 +75,21 @@ def _second_moments(model: ir.Model, layers: Sequence[Layer], samples: Sequence[
 
     def see(values: Mapping[str, np.ndarray]) -> None:
         for layer in layers:
-            for group, columns in enumerate(_columns(layer, values[str(layer.read.name)])):
-                moments[layer.name][group] += columns.T @ columns
+            for group, rows in enumerate(columns(layer, values[str(layer.read.name)])):
+                moments[layer.name][group] += rows.T @ rows
 
     run_with_inner_values(model, names, samples, see)
     return moments
 
 
-def _columns(layer: Layer, x: np.ndarray) -> Iterator[np.ndarray]:
-    """For each group, what a row of the weights is multiplied with: (places, inputs and places of the window)."""
+def columns(layer: Layer, x: np.ndarray, every: int = 1) -> Iterator[np.ndarray]:
+    """For each group, what a row of the weights is multiplied with: (places, inputs and places of the window).
+
+    Args:
+        layer: with padding written out in numbers.
+        x: what it reads.
+        every: of a Conv, how many rows (places on the first spatial axis of the output) each one taken stands for.
+    """
     if layer.node.op_type != "Conv":
         yield x.reshape(-1, x.shape[-1])
         return
@@ -95,7 +101,8 @@ def _columns(layer: Layer, x: np.ndarray) -> Iterator[np.ndarray]:
     padded = np.pad(x, [(0, 0), (0, 0), *((pads[axis], pads[axis + rank]) for axis in range(rank))])
     reach = [(extent - 1) * dilation + 1 for extent, dilation in zip(window, dilations, strict=True)]
     views = np.lib.stride_tricks.sliding_window_view(padded, reach, tuple(range(2, 2 + rank)))
-    chosen = tuple(slice(None, None, stride) for stride in strides)
+    chosen = [slice(None, None, stride) for stride in strides]
+    chosen[0] = slice(None, None, strides[0] * every)
     taps = tuple(slice(None, None, dilation) for dilation in dilations)
     views = views[(slice(None), slice(None), *chosen, *taps)]
     channels = x.shape[1] // layer.groups

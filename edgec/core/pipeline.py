@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import onnx_ir as ir
@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgec.core.codes.passes import PASS_FAILED, PASS_NEEDS_DATA
 from edgec.core.errors import EdgecError
 from edgec.core.fidelity import Fidelity
-from edgec.core.passes import Need, Pass, PassContext, PassResult
+from edgec.core.passes import Kind, Need, Pass, PassContext, PassResult
 from edgec.core.trace import ModelSize, PassRecord, SkippedNode
 
 KeepStep = Callable[[int, str, ir.Model], None]
@@ -85,7 +85,10 @@ class Pipeline:
         size = self._size_of(model)
         for number, step in enumerate(self._passes, start=1):
             context.progress.start(step.name)
-            model, record = self._run_step(step, model, size, context, [done.name for done in records])
+            before = model
+            model, record = self._run_step(step, before, size, context, [done.name for done in records])
+            if context.original is None and record.modified and step.kind in {Kind.LOSSY, Kind.TRAINED}:
+                context = replace(context, original=before)
             records.append(record)
             size = record.after
             if keep_step is not None:

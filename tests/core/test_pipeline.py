@@ -131,3 +131,27 @@ def test_an_exception_of_a_pass_gets_its_name_and_its_forerunners() -> None:
     assert caught.value.code is PASS_FAILED
     for part in ("crash", "rename, nothing", "ZeroDivisionError", "by nought"):
         assert part in caught.value.what
+
+
+class LossyRename(Rename):
+    """Renames every node, and says that it lost something."""
+
+    name: ClassVar[str] = "lossy-rename"
+    kind: ClassVar[Kind] = Kind.LOSSY
+
+
+class LookBack(Nothing):
+    """Tells what the nodes were called before anything was lost."""
+
+    name: ClassVar[str] = "look-back"
+
+    def run(self, model: ir.Model, context: PassContext) -> PassResult:
+        before = "nothing" if context.original is None else str(next(iter(context.original.graph)).name)
+        return PassResult(model, False, {"before": before})
+
+
+def test_passes_see_the_model_before_the_first_that_lost_something() -> None:
+    steps = [Rename(), LookBack(), LossyRename(), LossyRename(), LookBack()]
+    records = Pipeline(steps, OpenGate(), count_nodes).run(model(), PassContext()).records
+    first = str(next(iter(model().graph)).name)
+    assert [record.stats["before"] for record in records if record.name == "look-back"] == ["nothing", f"{first}_new"]

@@ -53,3 +53,17 @@ def test_without_the_extra_it_names_the_line_that_installs_it(monkeypatch: pytes
         FineTune().run(quarters_net(), PassContext(data=Quarters()))
     assert caught.value.code.code == "EC0901"
     assert caught.value.hint == "pip install 'edgec[qat]'"
+
+
+def test_without_labels_it_learns_what_the_network_said_before_pruning() -> None:
+    passes = [
+        PruneChannels(PruneChannelsOptions(ratio=0.7, keep_at_least=0, round_to=1, reconstruct=False)),
+        FineTune(FineTuneOptions(epochs=3, batch=32, learning_rate=0.05, loss="distillation")),
+    ]
+    trained = Pipeline([FineTune(TUNING)], ReferenceGate(), model_size).run(
+        quarters_net(), PassContext(data=Quarters())
+    )
+    result = Pipeline(passes, ReferenceGate(), model_size).run(trained.model, PassContext(data=Quarters()))
+    assert accuracy(result.model) > 0.9
+    assert result.records[1].stats["learned from"] == "distillation"
+    assert not result.records[1].assumptions
