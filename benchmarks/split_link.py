@@ -1,6 +1,7 @@
 """The link of a split network under faults, and the server under load.
 
-Run from the root of the repository: `python -m benchmarks.split_link`.
+Run from the root of the repository: `python -m benchmarks.split_link`, or, where network namespaces are allowed,
+`unshare --net python -m benchmarks.split_link --shaped`, which makes the link itself narrow and lets it fail.
 
 Faults: requests through a proxy that delays, cuts, truncates and corrupts; every answer is compared with the tail's.
 Load: requests answered a second with concurrent clients, against the bare tail in the same process.
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.link_shaping import ShapedLoopback
 from edgec.core.tensor import Sample
 from edgec.split.client import Server, SplitClient
 from edgec.split.policy import FallbackPolicy
@@ -25,8 +27,34 @@ from edgec.split.tensors import PayloadCoding
 from tests.split import links
 
 
-def faults(requests: int, timeout_s: float, trouble: float) -> dict[str, float]:
+class Pauses:
+    """How long this process did not run although it wanted to: what the machine adds to any time measured here."""
+
+    _TICK_S = 0.005
+
+    def __init__(self) -> None:
+        self._longest_s, self._stopped = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> float:
+        """The longest, in milliseconds."""
+        self._stopped.set()
+        self._thread.join()
+        return self._longest_s * 1e3
+
+    def _work(self) -> None:
+        before = time.perf_counter()
+        while not self._stopped.wait(self._TICK_S):
+            now = time.perf_counter()
+            self._longest_s = max(self._longest_s, now - before - self._TICK_S)
+            before = now
+
+
+def faults(requests: int, timeout_s: float, trouble: float, *, shaped: bool) -> dict[str, float]:
     """Who answered, how many answers were wrong, and the longest time of one."""
+    loopback = ShapedLoopback(seed=0) if shaped else None
+    pauses = Pauses()
     description, wrong, longest_ms = links.manifest(), 0, 0.0
     where: Counter[str] = Counter()
     with links.serving(description) as (_, port):
@@ -43,9 +71,14 @@ def faults(requests: int, timeout_s: float, trouble: float) -> dict[str, float]:
             done = session.run({"latent": latent})
             wrong += not np.array_equal(done.outputs["scores"], links.scores(latent))
             longest_ms = max(longest_ms, done.elapsed_ms)
+            where["later than twice the time-out"] += done.elapsed_ms > 2e3 * timeout_s
             where[done.where.value] += 1
         link.close()
-    return {"requests": requests, "wrong": wrong, "longest_ms": longest_ms, "timeout_ms": timeout_s * 1e3, **where}
+    if loopback is not None:
+        loopback.close()
+        where["changes of the shaped link"] = loopback.changes
+    times = {"longest_ms": longest_ms, "timeout_ms": timeout_s * 1e3, "longest_pause_of_this_process_ms": pauses.stop()}
+    return {"requests": requests, "wrong": wrong, **times, **where}
 
 
 def load(clients: int, seconds: float, tail_ms: float) -> dict[str, float]:
@@ -102,9 +135,11 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--tail-ms", type=float, default=5.0)
+    parser.add_argument("--shaped", action="store_true", help="change the loopback link of this network namespace too")
     given = parser.parse_args()
-    print(json.dumps({"load": load(given.clients, given.seconds, given.tail_ms)}))
-    print(json.dumps({"faults": faults(given.requests, given.timeout, given.trouble)}))
+    if not given.shaped:
+        print(json.dumps({"load": load(given.clients, given.seconds, given.tail_ms)}))
+    print(json.dumps({"faults": faults(given.requests, given.timeout, given.trouble, shaped=given.shaped)}))
 
 
 if __name__ == "__main__":

@@ -41,12 +41,13 @@ CUT = "relu_4"
 TRAINED_PICTURES = 16_000
 QUALITIES = {"JPEG": (95, 75, 50, 25, 10, 5, 2), "WebP": (75, 50, 25, 10, 5, 1)}
 FEATURE_QUALITIES = (95, 75, 50, 25, 10)
-INT8_CHANNELS = (1, 2, 3)
+INT8_CHANNELS = (2, 3, 1)
 BIT_PRICES = (0.1, 0.3, 0.03, 1.0, 0.01)
+_EPOCHS = 7
+_PRICED_EPOCHS = 3
+"""Of the layers of every bottleneck; with learnt symbols, the last of them have the price."""
 _TRAINING: dict[str, object] = {
     "cut": CUT,
-    "distillation_epochs": 4,
-    "coding_epochs": 3,
     "matched": 3,
     "epochs": 1,
     "loss": "both",
@@ -172,9 +173,16 @@ def bottlenecks(model: ir.Model, folder: Path, images: Images, results: Results,
     for number in range(max(len(INT8_CHANNELS), len(BIT_PRICES))):
         if number < len(BIT_PRICES):
             price = BIT_PRICES[number]
-            ways[f"entropic {price}"] = {"coding": "learnt", "channels": _LEARNT_CHANNELS, "bit_price": price}
+            ways[f"entropic {price}"] = {
+                "coding": "learnt",
+                "channels": _LEARNT_CHANNELS,
+                "bit_price": price,
+                "distillation_epochs": _EPOCHS - _PRICED_EPOCHS,
+                "coding_epochs": _PRICED_EPOCHS,
+            }
         if number < len(INT8_CHANNELS):
-            ways[f"CR+BQ {INT8_CHANNELS[number]}"] = {"coding": "int8", "channels": INT8_CHANNELS[number]}
+            channels = INT8_CHANNELS[number]
+            ways[f"CR+BQ {channels}"] = {"coding": "int8", "channels": channels, "distillation_epochs": _EPOCHS}
     for name, options in ways.items():
         if not results.lacks(name, "accuracy"):
             continue

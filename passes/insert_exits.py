@@ -47,9 +47,9 @@ class InsertExitsOptions(FitOptions):
 class InsertExits(Pass):
     """Add outputs with early answers to a classifier, train their layers, and calibrate their confidence.
 
-    The network itself stays as it is: exits learn on the features that it makes. An exit is a convolution, the mean
-    over positions and a dense layer. Its logits are divided by a temperature found on samples that it did not learn
-    from, so that the largest probability is the chance of being right (Guo et al., 2017). The report has accuracy
+    The network itself stays as it is: exits learn on the features that it makes. An exit is a convolution, means over
+    the halves of each axis, and a dense layer. Its logits are divided by a temperature found on samples that it did not
+    learn from, so that the largest probability is the chance of being right (Guo et al., 2017). The report has accuracy
     against expected multiply-accumulates for several thresholds, on the evaluation samples.
 
     Case 1: a network with a bottleneck gets one exit, behind the latent: what the device sends, it can also read.
@@ -76,34 +76,31 @@ class InsertExits(Pass):
         """
         require_training()
         from edgec.training.exits import observe, train_exit
+        from edgec.training.fit import TrainingRun
 
         options = self.options if isinstance(self.options, InsertExitsOptions) else InsertExitsOptions()
-        if context.data is None:
+        data = context.data
+        if data is None:
             return PassResult(model, False, assumptions=("there is no data, so nothing was trained",))
         classes, softmax = _classes(model)
         sources = _sources(model, options)
-        features = observe(model, sources, islice(context.data.train(), options.most_samples), context.data.sha256)
+        features = observe(model, sources, islice(data.train(), options.most_samples), data.sha256)
+        fitting = FitOptions(**{name: getattr(options, name) for name in FitOptions.model_fields})
         random = np.random.default_rng(context.seed)
-        values = {str(value.name): value for node in model.graph for value in node.outputs}
         stats: dict[str, int | float | str] = {"exits": len(sources)}
         exits = []
         for number, source in enumerate(sources, start=1):
-            output = add_exit(model, values[source], classes, options.channels, number, random)
+            output = add_exit(model, source, classes, options.channels, number, random)
             infer_shapes(model)
-            fitting = FitOptions(**{name: getattr(options, name) for name in FitOptions.model_fields})
-            trained = train_exit(
-                *(model, source, output, features, fitting),
-                seed=context.seed,
-                progress=context.progress,
-                cache=Cache(),
-            )
+            run = TrainingRun(f"insert-exits, {output}", context.seed, None, context.progress, Cache())
+            trained = train_exit(model, source, output, features, fitting, run)
             divide_logits(model, output, trained.temperature)
             exits.append(EarlyExit(output=output, source=source))
             stats[f"{output}, temperature"] = round(trained.temperature, 3)
-        stats |= _measured(model, exits, context.data.evaluation(), context.data.sha256)
+        stats |= _measured(model, exits, data.evaluation(), data.sha256)
         if softmax:
-            for exit_ in exits:
-                with_probabilities(model, exit_.output)
+            for early in exits:
+                with_probabilities(model, early.output)
         write_exits(model, ExitNote(exits=tuple(exits), threshold=options.threshold, probabilities=softmax))
         assumptions = [f"exits read {', '.join(sources)}"]
         if not features.from_data:

@@ -17,16 +17,16 @@ _SMALLEST_HALVED = 8
 
 
 def add_exit(
-    model: ir.Model, source: ir.Value, classes: int, channels: int, number: int, random: np.random.Generator
+    model: ir.Model, source: str, classes: int, channels: int, number: int, random: np.random.Generator
 ) -> str:
     """Add an output with the logits of classes, made from a value by layers with random weights; its name.
 
-    One convolution, the mean over all positions, and one dense layer; the dense layer alone where there are no
+    One convolution, means over the halves of each axis, and one dense layer; the dense layer alone where there are no
     positions.
 
     Args:
         model: changed in place.
-        source: float32 [1, features] or [1, channels, positions...].
+        source: name of a computed value, float32 [1, features] or [1, channels, positions...].
         classes: scores to make.
         channels: of the convolution.
         number: of the exit, for its names.
@@ -34,8 +34,9 @@ def add_exit(
     """
     names = Names(model)
     writer = NodeWriter(model, names, f"exit_{number}")
-    shape = static_shape(source) or ()
-    value, features = source, shape[1]
+    read = next(value for node in model.graph for value in node.outputs if value.name == source)
+    shape = static_shape(read) or ()
+    value, features = read, shape[1]
     if len(shape) > 2:
         axes = len(shape) - 2
         strides = [2 if extent >= _SMALLEST_HALVED else 1 for extent in shape[2:]]
@@ -43,17 +44,18 @@ def add_exit(
         bias = writer.constant("bias", np.zeros(channels, np.float32))
         pads = [_KERNEL // 2] * 2 * axes
         value = writer.one("Conv", value, weight, bias, kernel_shape=[_KERNEL] * axes, strides=strides, pads=pads)
-        value = writer.one("Flatten", writer.one("GlobalAveragePool", writer.one("Relu", value)), axis=1)
-        features = channels
+        extents = [math.ceil(extent / stride) for extent, stride in zip(shape[2:], strides, strict=True)]
+        # Means over halves of each axis, which overlap by one where it is odd: where something is may tell what it is.
+        steps = [max(extent // 2, 1) for extent in extents]
+        kernel = [max(extent - step, 1) for extent, step in zip(extents, steps, strict=True)]
+        value = writer.one("AveragePool", writer.one("Relu", value), kernel_shape=kernel, strides=steps)
+        value = writer.one("Flatten", value, axis=1)
+        features = channels * math.prod(min(extent, 2) for extent in extents)
     bias = writer.constant("bias", np.zeros(classes, np.float32))
     value = writer.one("Gemm", value, _weights(writer, random, classes, features), bias, transB=1)
     value.name = names.fresh(f"exit_{number}")
     value.shape, value.type = ir.Shape([1, classes]), ir.TensorType(ir.DataType.FLOAT)
-    producer = source.producer()
-    if producer is None:
-        model.graph.insert_before(model.graph[0], writer.nodes)
-    else:
-        model.graph.insert_after(producer, writer.nodes)
+    model.graph.insert_after(read.producer(), writer.nodes)  # type: ignore[arg-type]
     model.graph.outputs.append(value)
     return str(value.name)
 

@@ -9,9 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from edgec.core.cache import Cache
 from edgec.core.data import LabelledSample
-from edgec.core.progress import Progress
 from edgec.graph.cut_points import between, take_weights
 from edgec.graph.reference import ReferenceSession
 from edgec.training.batch_norm import fold_batch_norms, insert_batch_norms
@@ -84,15 +82,7 @@ def observe(model: ir.Model, values: Sequence[str], samples: Iterable[LabelledSa
 
 
 def train_exit(
-    model: ir.Model,
-    source: str,
-    output: str,
-    features: Features,
-    options: FitOptions,
-    *,
-    seed: int,
-    progress: Progress,
-    cache: Cache | None = None,
+    model: ir.Model, source: str, output: str, features: Features, options: FitOptions, run: TrainingRun
 ) -> TrainedExit:
     """Train the layers between a value and an output, in place, and find the temperature of what they make.
 
@@ -109,7 +99,7 @@ def train_exit(
     samples = TrainingSamples((inputs[~held_out],), labels[~held_out], f"{features.sha256} {source}")
     wanted = options.model_copy(update={"loss": Loss.LABELS})
     insert_batch_norms(network, samples)
-    outcome = fit(network.module, samples, wanted, TrainingRun(f"insert-exits, {output}", seed, None, progress, cache))
+    outcome = fit(network.module, samples, wanted, run)
     runner = BatchRunner(network.module, samples)
     with torch.no_grad():
         (scores,) = runner(network.module, (inputs[held_out],))
