@@ -6,6 +6,7 @@ of a simulation in which every cell takes the time of its table, so glitches are
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,63 @@ from edgec.measure.rtl_simulation import Activity
 
 _BAND = 2.0
 """Area and energy of estimates before layout are trusted to a factor of two."""
-_FJ_PER_MJ = 1e12
+_NJ_PER_MJ = 1e6
+
+
+@dataclass(frozen=True)
+class SiliconFigures:
+    """What a network costs in standard cells.
+
+    Attributes:
+        cells: number of cells.
+        registers: those of them that hold a bit.
+        cells_mm2: area of all cells.
+        core_mm2: the same at the target's density of placement.
+        parts_mm2: area of the cells by part.
+        critical_ps: longest way between two registers.
+        clock_nj: energy of the clock in a cycle: the tree, and what it switches within registers.
+        dynamic_nj: energy of an inference that is not leakage, the clock's included.
+        leakage_mw: power at rest.
+        energy_nj: of an inference, all together.
+        power_mw: at one inference a clock cycle.
+    """
+
+    cells: int
+    registers: int
+    cells_mm2: float
+    core_mm2: float
+    parts_mm2: dict[str, float]
+    critical_ps: float
+    clock_nj: float
+    dynamic_nj: float
+    leakage_mw: float
+    energy_nj: float
+    power_mw: float
+
+
+def silicon_figures(folder: Path, asic: Asic, activity: Activity, count: int) -> SiliconFigures:
+    """The costs of the artefact in `folder`, from the activity that the simulation of `count` inferences showed."""
+    library, _ = load_cells(asic.cells)
+    netlist = read_netlist(folder / NETLIST, library.functions)
+    cells = netlist.cells()
+    cells_mm2 = sum(library.costs[cell].area_um2 * number for cell, number in cells.items()) / 1e6
+    dynamic_nj = switching_energy_fj(netlist, library, asic, activity.toggles, count) / 1e6
+    leakage_mw = sum(library.costs[cell].leakage_nw * number for cell, number in cells.items()) / 1e6
+    microseconds = 1 / asic.clock_mhz.value
+    energy_nj = dynamic_nj + leakage_mw * microseconds
+    return SiliconFigures(
+        cells=sum(cells.values()),
+        registers=len(netlist.flip_flops),
+        cells_mm2=cells_mm2,
+        core_mm2=cells_mm2 / asic.placement_density.value,
+        parts_mm2=_parts_mm2(netlist, library),
+        critical_ps=_critical_path_ps(netlist, library),
+        clock_nj=clock_energy_fj(netlist, library, asic) / 1e6,
+        dynamic_nj=dynamic_nj,
+        leakage_mw=leakage_mw,
+        energy_nj=energy_nj,
+        power_mw=energy_nj / microseconds,
+    )
 
 
 def silicon_costs(
@@ -35,41 +92,37 @@ def silicon_costs(
         activity: what the simulation of `count` inferences showed.
         count: number of inferences.
     """
-    library, _ = load_cells(asic.cells)
-    netlist = read_netlist(folder / NETLIST, library.functions)
-    cells = netlist.cells()
-    area_mm2 = sum(library.costs[cell].area_um2 * number for cell, number in cells.items()) / 1e6
-    critical_ps = _critical_path_ps(netlist, library)
-    dynamic_fj = switching_energy_fj(netlist, library, asic, activity.toggles, count)
-    leakage_w = sum(library.costs[cell].leakage_nw * number for cell, number in cells.items()) / 1e9
-    seconds = 1 / (asic.clock_mhz.value * 1e6)
-    energy_mj = dynamic_fj / _FJ_PER_MJ + leakage_w * seconds * 1e3
-    source = f"simulated changes of {netlist.nets} nets times the cells of {asic.cells}, no layout"
+    found = silicon_figures(folder, asic, activity, count)
+    source = f"simulated changes of {len(activity.toggles)} nets times the cells of {asic.cells}, no layout"
     cycles = description.latency_cycles or 0
+    clock = f"{cycles} cycles at {asic.clock_mhz.value:g} MHz"
     metrics: dict[str, Metric] = {
         "cycles": exact(cycles, Mode.SIMULATED, "the simulated design"),
         "initiation_interval": exact(1, Mode.SIMULATED, "the simulated design"),
-        "fmax_mhz": _banded(1e6 / critical_ps, f"critical path of {critical_ps / 1e3:.2f} ns in the table's delays"),
-        "latency_ms": _banded(cycles * seconds * 1e3, f"{cycles} cycles at {asic.clock_mhz.value:g} MHz"),
-        "energy_mj": _banded(energy_mj, source),
+        "fmax_mhz": _banded(
+            1e6 / found.critical_ps, f"critical path of {found.critical_ps / 1e3:.2f} ns in the table's delays"
+        ),
+        "latency_ms": _banded(cycles / asic.clock_mhz.value / 1e3, clock),
+        "energy_mj": _banded(found.energy_nj / _NJ_PER_MJ, source),
         "luts": Unavailable(unavailable="standard cells have no look-up tables"),
         "artifact_bytes": exact((folder / NETLIST).stat().st_size, Mode.MEASURED, f"size of {NETLIST}"),
         "peak_memory_bytes": Unavailable(unavailable="intermediate values are in registers"),
     }
-    core_mm2 = area_mm2 / asic.placement_density.value
-    power_mw = energy_mj / seconds
-    clock_nj = clock_energy_fj(netlist, library, asic) / 1e6
-    notes = (
-        f"area: {area_mm2:.4g} mm2 of cells, {core_mm2:.4g} mm2 at a density of {asic.placement_density.value:g};"
-        f" {sum(cells.values())} cells, {len(netlist.flip_flops)} of them registers",
-        f"area of cells: {_areas(netlist, library)}",
-        f"power at {asic.clock_mhz.value:g} MHz: {power_mw:.4g} mW, of which {leakage_w * 1e3:.3g} mW leak",
-        f"energy of an inference: {energy_mj * 1e6:.4g} nJ, of which {clock_nj:.3g} nJ are the clock's;"
-        f" critical path {critical_ps / 1e3:.2f} ns",
+    return metrics, _notes(found, asic)
+
+
+def _notes(found: SiliconFigures, asic: Asic) -> tuple[str, ...]:
+    parts = sorted(found.parts_mm2.items(), key=lambda row: -row[1])
+    return (
+        f"area: {found.cells_mm2:.4g} mm2 of cells, {found.core_mm2:.4g} mm2 at a density of"
+        f" {asic.placement_density.value:g}; {found.cells} cells, {found.registers} of them registers",
+        "area of cells: " + ", ".join(f"{part} {area:.3g} mm2" for part, area in parts),
+        f"power at {asic.clock_mhz.value:g} MHz: {found.power_mw:.4g} mW, of which {found.leakage_mw:.3g} mW leak",
+        f"energy of an inference: {found.energy_nj:.4g} nJ, of which {found.clock_nj:.3g} nJ are the clock's;"
+        f" critical path {found.critical_ps / 1e3:.2f} ns",
         f"weights: {asic.weights}; registers: {'three copies and a vote' if asic.triple_registers else 'single'};"
         " no layout was made",
     )
-    return metrics, notes
 
 
 _PARTS = {
@@ -80,14 +133,14 @@ _PARTS = {
 }
 
 
-def _areas(netlist: Netlist, library: CellLibrary) -> str:
-    """Area by part, in mm2; what is not registers of their own module is the network's."""
+def _parts_mm2(netlist: Netlist, library: CellLibrary) -> dict[str, float]:
+    """Area by part; what is not registers of their own module is the network's."""
     found: dict[str, float] = {}
     for module, cells in netlist.contents.items():
         area = sum(library.costs[cell].area_um2 * number for cell, number in cells.items())
         part = _PARTS.get(module, "sums and the rest")
         found[part] = found.get(part, 0.0) + area / 1e6
-    return ", ".join(f"{part} {area:.3g} mm2" for part, area in sorted(found.items(), key=lambda row: -row[1]) if area)
+    return {part: area for part, area in found.items() if area}
 
 
 def switching_energy_fj(netlist: Netlist, library: CellLibrary, asic: Asic, toggles: np.ndarray, count: int) -> float:

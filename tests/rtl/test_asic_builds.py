@@ -133,7 +133,9 @@ def _registers(artefact: Path) -> list[str]:
     return [register.path for register in read_netlist(artefact / "netlist/mapped.json", library.functions).flip_flops]
 
 
-def test_a_register_that_flips_in_every_cycle_changes_nothing_where_there_are_three(triple: Path, network: Path) -> None:
+def test_a_register_that_flips_every_cycle_changes_nothing_where_there_are_three(
+    triple: Path, network: Path
+) -> None:
     paths = _registers(triple)
     assert len(paths) % 3 == 0
     x = _inputs(64)
@@ -142,7 +144,7 @@ def test_a_register_that_flips_in_every_cycle_changes_nothing_where_there_are_th
         np.testing.assert_array_equal(_made(triple), _expected(network, x), paths[register])
 
 
-def test_a_register_that_flips_in_every_cycle_shows_where_there_is_one(single: Path, network: Path) -> None:
+def test_a_register_that_flips_every_cycle_shows_where_there_is_one(single: Path, network: Path) -> None:
     weights = [at for at, path in enumerate(_registers(single)) if path.startswith("byte0.")]
     x = _inputs(SAMPLES)
     assert _simulated(single, x, "--upset", str(weights[-1])).returncode == 0

@@ -38,7 +38,7 @@ def estimate_flow(graph: IntegerGraph, symbol: str, asic: Asic) -> flow.Flow:
     )
     weights = LoadedWeights(asic.i2c_address, weight_image(graph)) if loaded else None
     files |= {f"verilog/{file}": text for file, text in design.verilog.items()}
-    script = _script(symbol, [f"verilog/{file}" for file in design.verilog], flat=not loaded)
+    script = _script(design, flat=not loaded)
     files |= {
         LIBERTY: liberty,
         "simulation/layout.h": parallel_layout(graph, design.inputs, design.outputs, design.latency, weights),
@@ -63,12 +63,14 @@ def _with_registers(graph: IntegerGraph, symbol: str, asic: Asic) -> tuple[Desig
     return design, {MAP: addresses.model_dump_json(indent=2) + "\n"}
 
 
-def _script(symbol: str, sources: list[str], *, flat: bool) -> list[str]:
-    """Sums with weights from registers are many and alike: each kind is synthesised once and used often."""
+def _script(design: Design, *, flat: bool) -> list[str]:
+    """Modules that have many instances are synthesised once: products with constants, and, if not `flat`, all."""
+    kept = [f"setattr -mod -set keep_hierarchy 1 {name}" for name in design.products] if flat else []
     return [
-        *(f"read_verilog -defer {source}" for source in sources),
-        f"hierarchy -check -top {symbol}",
-        f"synth {'-flatten ' if flat else ''}-noshare -noabc -top {symbol}",
+        *(f"read_verilog -defer verilog/{file}" for file in design.verilog),
+        f"hierarchy -check -top {design.name}",
+        *kept,
+        f"synth {'-flatten ' if flat else ''}-noshare -noabc -top {design.name}",
         "dfflegalize -cell $_DFF_P_ x",
         f"dfflibmap -liberty {LIBERTY}",
         f"abc -liberty {LIBERTY}",

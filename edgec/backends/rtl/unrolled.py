@@ -36,6 +36,7 @@ class Design:
         outputs: the parts of `y`, likewise.
         latency: clock cycles from `x` to `y`.
         adders: da4ml's estimate of the adder bits.
+        products: modules of products with constants; one may have many instances.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Design:
     outputs: tuple[Packing, ...]
     latency: int
     adders: float
+    products: tuple[str, ...] = ()
 
 
 @dataclass
@@ -118,7 +120,8 @@ def write_design(graph: IntegerGraph, text: DesignText, write_products: ProductW
         verilog[f"{text.name}_adders.v"] = "\n".join(supporting_modules().values())
     if text.triple:
         text.files[f"{text.name}_registers.v"] = hardware_source("registers.v")
-    return Design(text.name, {**verilog, **text.files}, inputs, outputs, latency, text.adders)
+    names = tuple(module.name for module in text.modules.values())
+    return Design(text.name, {**verilog, **text.files}, inputs, outputs, latency, text.adders, names)
 
 
 def _top_module(text: DesignText, inputs: tuple[Packing, ...], outputs: list[Packing]) -> str:
