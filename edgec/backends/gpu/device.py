@@ -48,8 +48,8 @@ class Device:
 def core_of(target: Target) -> CoreDescription:
     """What the lowering, which is shared with CPUs, picks layouts by.
 
-    A thread computes as many neighbouring channels as a load brings; weights are packed in the blocks of channels that a
-    group of threads computes. Winograd is left out by a memory that weights may not grow in.
+    A thread computes as many neighbouring channels as a load brings; weights are packed in the blocks of channels that
+    a group of threads computes. Winograd is left out by a memory that weights may not grow in.
     """
     gpu = gpu_of(target)
     return CoreDescription(

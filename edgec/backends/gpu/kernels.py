@@ -62,7 +62,7 @@ def unsupported(model: ir.Model, target: Target) -> tuple[Fallback, ...]:
     branching = tuple(
         Fallback(
             node=str(node.name),
-            reason=f"{node.op_type} decides on the host what the device does next, which a fixed list of launches cannot",
+            reason=f"{node.op_type} decides on the host what the device does next; a list of launches is fixed",
             hint="build for a processor, or unroll the loop before the export",
         )
         for node in model.graph

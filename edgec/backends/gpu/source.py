@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgec.backends.gpu.launch_plan import Extents, GpuProgram
+from edgec.backends.gpu.printable_constants import with_printable_constants
 from edgec.backends.gpu.source_text import as_program
 from edgec.core.codes.backend import CODE_GENERATION_FAILED
 from edgec.core.errors import EdgecError
@@ -74,37 +75,36 @@ def with_places_for_all(function: Function) -> tuple[Function, tuple[int, ...]]:
 
     Parameters are named by their position.
     """
-    from tvm import s_tir, tirx
+    from tvm import tirx
     from tvm.ir import Var
     from tvm_ffi import structural_map
 
-    root = function.body.block
-    moved = [buffer for buffer in root.alloc_buffers if buffer.scope() in ("global", "")]
-    block_type: Any = s_tir.SBlock
-    kept = [buffer for buffer in root.alloc_buffers if not any(buffer.same_as(other) for other in moved)]
-    new_root = block_type(
-        root.iter_vars,
-        root.reads,
-        root.writes,
-        root.name_hint,
-        root.body,
-        root.init,
-        kept,
-        root.match_buffers,
-        root.annotations,
-    )
-    body = type(function.body)(function.body.iter_values, function.body.predicate, new_root)
-    parameters = [*function.params, *moved]
-    made = tirx.PrimFunc(parameters, body, function.ret_type, function.attrs)
+    made, moved = _without_global_buffers(function)
     renamed = [
         (old, tirx.decl_buffer(old.ty.shape, old.ty.dtype, f"p{place}", strides=old.ty.strides or None))
-        for place, old in enumerate(parameters)
+        for place, old in enumerate(made.params)
     ]
 
     def replaced(variable: Any) -> Any:  # noqa: ANN401
         return next((new for old, new in renamed if variable.same_as(old)), variable)
 
     return structural_map(made, (Var, replaced)), tuple(_size_bytes(buffer) for buffer in moved)
+
+
+def _without_global_buffers(function: Function) -> tuple[Function, list[Any]]:
+    """The function with the buffers in device memory that its outermost block allocates as parameters instead."""
+    from tvm import s_tir, tirx
+
+    block_type: Any = s_tir.SBlock
+    root = getattr(function.body, "block", None)
+    if root is None:
+        return function, []
+    moved = [buffer for buffer in root.alloc_buffers if buffer.scope() in ("global", "")]
+    kept = [buffer for buffer in root.alloc_buffers if not any(buffer.same_as(other) for other in moved)]
+    parts = (root.iter_vars, root.reads, root.writes, root.name_hint, root.body, root.init)
+    block = block_type(*parts, kept, root.match_buffers, root.annotations)
+    body = type(function.body)(function.body.iter_values, function.body.predicate, block)
+    return tirx.PrimFunc([*function.params, *moved], body, function.ret_type, function.attrs), moved
 
 
 def lower(symbol: str, function: Function, target: Any) -> Lowered:  # noqa: ANN401  TVM ships no types
@@ -122,7 +122,7 @@ def lower(symbol: str, function: Function, target: Any) -> Lowered:  # noqa: ANN
     module = tvm.ir.transform.Sequential(_lowering_passes())(module)
     _, by_target = split_host_device_mods(module)
     device = tvm.ir.transform.Sequential(_finishing_passes())(next(iter(by_target.values())))
-    functions = {str(function.attrs["global_symbol"]): function for _, function in device.functions_items()}
+    functions = {str(made.attrs["global_symbol"]): made for _, made in device.functions_items()}
     # TVM numbers the kernels of a function in the order in which it calls them.
     names = sorted(functions, key=lambda name: int(name.rpartition("_kernel")[2].strip("_") or 0))
     return Lowered(tuple(_call(name, functions[name]) for name in names), device)
@@ -142,7 +142,7 @@ def make_program(lowered: Sequence[Lowered], gpu: Gpu) -> GpuProgram:
         tvm_ffi.register_global_func("tvm_callback_cuda_compile", lambda code, _target=None: code, override=True)
     module = tvm.IRModule({})
     for part in lowered:
-        module.update(part.module)
+        module.update(part.module if gpu.api == "cuda" else with_printable_constants(part.module))
     try:
         built = tvm.get_global_func(f"target.build.{gpu.api}")(module, tvm_target(gpu))
     except RuntimeError as error:

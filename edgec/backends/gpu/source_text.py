@@ -1,6 +1,6 @@
 """TVM's source text, made fit for other compilers than the one it was written for.
 
-CUDA: TVM's preamble wants headers that NVRTC and old versions of nvcc do not have, and its hexadecimal floats are C++17.
+CUDA: TVM's preamble wants headers that NVRTC and old versions of nvcc do not have, and hexadecimal floats are C++17.
 OpenCL: a buffer comes with an offset, as sub-buffers would have to begin at multiples that differ between devices.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from edgec.backends.gpu.schedules.gpu_schedule import GpuSchedule
 from edgec.backends.tvm.schedules.injective import own_loops
@@ -25,9 +26,19 @@ def schedule_per_element(kernel: GpuSchedule) -> None:
         if kernel.name(block) in finished:
             continue
         if reduction:
-            finished.add(schedule_window(kernel, block))
+            finished.add(schedule_window(kernel, block, finished))
         elif spatial:
             _elements(kernel, block)
+        else:
+            one_thread(kernel, block)
+
+
+def schedule_plainly(kernel: GpuSchedule) -> None:
+    """Schedule each computation by itself, a thread for each element; sums build up in device memory."""
+    for block in kernel.blocks():
+        spatial, _ = kernel.loops(block)
+        if spatial:
+            distribute(kernel, spatial)
         else:
             one_thread(kernel, block)
 
@@ -107,15 +118,17 @@ def _elements(kernel: GpuSchedule, block: Block) -> None:
     distribute(kernel, [*outer, last])
 
 
-def schedule_window(kernel: GpuSchedule, block: Block) -> str:
+def schedule_window(kernel: GpuSchedule, block: Block, finished: Collection[str] = ()) -> str:
     """A sum in each thread: a window of pooling or of a depthwise convolution, the channels of a group.
 
     A thread computes neighbouring channels, and neighbouring positions along the last spatial axis, which share loads.
-    Gives the name of the block that stores the results.
+    Gives the name of the block that stores the results; `finished` are such blocks of the kernel's earlier sums.
     """
     schedule = kernel.schedule
     before, after = divide(kernel, block)
-    kernel.inline_producers([other for other in before if not kernel.loops(other)[1]])
+    kernel.inline_producers(
+        [other for other in before if not kernel.loops(other)[1] and kernel.name(other) not in finished]
+    )
     alone = any(kernel.is_output(other) for other in after[:-1]) or any(kernel.loops(other)[1] for other in after)
     epilogue = kernel.join_epilogue(block, [] if alone else after)
     *outer, channel = list(schedule.get_loops(epilogue)) or [schedule.add_unit_loop(epilogue)]

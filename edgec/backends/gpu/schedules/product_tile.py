@@ -17,6 +17,7 @@ _ROWS_OF_GROUP = (16, 32, 64, 128)
 _COLUMNS_OF_GROUP = (8, 16, 32, 64, 128)
 _ROWS_OF_THREAD = (2, 4, 8)
 _DEPTHS = (16, 8, 32)
+_UNROLLED = (4, 3, 2, 1)
 _LONGEST_SINGLE_DEPTH = 36
 _FEWEST_THREADS = 32
 _MOST_THREADS = 256
@@ -42,6 +43,11 @@ class ProductTile:
     depth: int
     thread_rows: int
     thread_columns: int
+
+    @property
+    def unrolled(self) -> int:
+        """Steps of the depth that are written out one after another."""
+        return next(count for count in _UNROLLED if self.depth % count == 0)
 
     @property
     def threads(self) -> tuple[int, int]:
@@ -76,9 +82,9 @@ def _depth(depth: int) -> int:
 
 
 def _cost(batch: int, rows: int, columns: int, tile: ProductTile, device: Device) -> float:
-    groups = batch * math.ceil(rows / tile.rows) * math.ceil(columns / tile.columns)
-    work = groups * tile.rows * tile.columns
+    work = batch * math.ceil(rows / tile.rows) * tile.rows * math.ceil(columns / tile.columns) * tile.columns
+    threads = batch * math.ceil(rows / tile.thread_rows) * math.ceil(columns / tile.thread_columns)
     by_thread = 1 / tile.thread_rows + 1 / tile.thread_columns
     by_group = 1 / tile.rows + 1 / tile.columns
-    idle = device.compute_units * _THREADS_THAT_FILL_A_UNIT / (groups * math.prod(tile.threads))
-    return work * (1 + _SHARED_LOAD * by_thread / LANES + _MEMORY_LOAD * by_group / LANES) * max(1.0, idle)
+    idle = device.compute_units * _THREADS_THAT_FILL_A_UNIT / threads
+    return work * (1 + (_SHARED_LOAD * by_thread + _MEMORY_LOAD * by_group) / LANES) * max(1.0, idle)

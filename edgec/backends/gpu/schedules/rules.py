@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgec.backends.gpu.device import Device
 from edgec.backends.gpu.schedules.gpu_schedule import GpuSchedule
 from edgec.backends.gpu.schedules.matrix_form import contraction_axes
-from edgec.backends.gpu.schedules.per_element import one_thread, schedule_per_element, schedule_window
+from edgec.backends.gpu.schedules.per_element import (
+    one_thread,
+    schedule_per_element,
+    schedule_plainly,
+    schedule_window,
+)
+from edgec.backends.gpu.schedules.rows import schedule_rows
+from edgec.backends.gpu.schedules.shared_sum import is_shared_sum, schedule_shared_sum
 from edgec.backends.gpu.schedules.tiled_product import schedule_tiled_product
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.fusion import KernelGroup
@@ -58,21 +64,31 @@ def candidates(
 
     last = by(_one_thread, f"{names} runs on a single thread: no schedule fits")
     if any(operation.pattern is Pattern.OPAQUE for operation in group.operations):
-        return [last]
-    return [by(_template), by(schedule_per_element), last]
+        return [lambda: ScheduledFunction(on_one_thread(function), f"{names} runs on a single thread: it is a loop")]
+    return [by(_template), by(schedule_per_element), by(schedule_plainly), last]
 
 
 def _template(kernel: GpuSchedule) -> None:
     found = kernel.anchor()
     if found is None:
-        schedule_per_element(kernel)
+        _without_anchor(kernel)
         return
     block, role = found
     axes = contraction_axes(kernel, block) if role is Role.DENSE else None
-    if axes is not None:
+    if axes is not None and axes.extent(axes.rows) == 1 and is_shared_sum(kernel, block):
+        schedule_shared_sum(kernel, kernel.name(block))
+    elif axes is not None:
         schedule_tiled_product(kernel, block, axes)
     else:
         schedule_window(kernel, block)
+
+
+def _without_anchor(kernel: GpuSchedule) -> None:
+    sums = [block for block in kernel.blocks() if kernel.loops(block)[1]]
+    if len(sums) == 1 and is_shared_sum(kernel, sums[0]):
+        schedule_shared_sum(kernel, kernel.name(sums[0]))
+    elif not schedule_rows(kernel):
+        schedule_per_element(kernel)
 
 
 def _one_thread(kernel: GpuSchedule) -> None:
@@ -80,7 +96,11 @@ def _one_thread(kernel: GpuSchedule) -> None:
         one_thread(kernel, block)
 
 
-def why(error: Exception) -> str:
-    """What TVM says, without addresses: they differ from run to run."""
-    text = re.sub(r" ?\(0x[0-9a-f]+ vs\. 0x[0-9a-f]+\) ?:?", "", str(error)).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+def on_one_thread(function: Function) -> Function:
+    """A function that an operator wrote as loops, on a single thread of a single group."""
+    from tvm import tirx
+
+    dtype = "int32"
+    thread = tirx.IterVar((0, 1), tirx.Var("thread", dtype), tirx.IterVar.ThreadIndex, "threadIdx.x")
+    loop = tirx.For(tirx.Var("only", dtype), 0, 1, tirx.ForKind.THREAD_BINDING, function.body, thread)
+    return tirx.PrimFunc(function.params, loop, function.ret_type, function.attrs)

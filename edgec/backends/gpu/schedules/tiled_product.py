@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 
+from edgec.backends.gpu.device import LANES
 from edgec.backends.gpu.schedules.gpu_schedule import GpuSchedule
 from edgec.backends.gpu.schedules.matrix_form import ContractionAxes, MatrixProduct, as_matrix_product
 from edgec.backends.gpu.schedules.product_tile import ProductTile, choose_product_tile
 from edgec.backends.tvm.schedules.kernel_schedule import Block, Loop, bytes_of
+
+_BANKS = 32
 
 
 def schedule_tiled_product(kernel: GpuSchedule, anchor: Block, axes: ContractionAxes) -> None:
@@ -66,6 +69,8 @@ def _store_by_columns(kernel: GpuSchedule, left: Block, batch_axes: int) -> None
     else:
         mapping = kernel.index_map(2, lambda m, k: (k, m), left)
     kernel.schedule.transform_layout(left, ("write", 0), mapping)
+    # Threads that store one row's neighbours would meet in one bank of the memory.
+    kernel.schedule.storage_align(left, 0, -2, _BANKS, LANES)
 
 
 def _tile(kernel: GpuSchedule, product: MatrixProduct, tile: ProductTile) -> tuple[Loop, Loop]:
@@ -75,8 +80,9 @@ def _tile(kernel: GpuSchedule, product: MatrixProduct, tile: ProductTile) -> tup
     across, along = tile.threads
     group_row, thread_row, row = schedule.split(m, [None, along, tile.thread_rows])
     group_column, thread_column, column = schedule.split(n, [None, across, tile.thread_columns])
-    piece, step = schedule.split(k, [None, tile.depth])
-    schedule.reorder(*batch, group_row, group_column, thread_row, thread_column, piece, step, row, column)
+    # Unrolling whole pieces would make sources of megabytes; a few steps are enough to overlap loads with arithmetic.
+    piece, steps, step = schedule.split(k, [None, tile.depth // tile.unrolled, tile.unrolled])
+    schedule.reorder(*batch, group_row, group_column, thread_row, thread_column, piece, steps, step, row, column)
     for loop, axis in zip(batch, ["blockIdx.z"], strict=False):
         kernel.bind(loop, axis)
     kernel.bind(group_row, "blockIdx.y")
