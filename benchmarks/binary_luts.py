@@ -1,11 +1,11 @@
 """Look-up tables of a binary layer: a count for each channel, counts along a spanning tree, and da4ml's optimiser.
 
-    python benchmarks/binary_luts.py [--channels 64] [--width 576] [--weights random clustered FILE.npz …]
+    python benchmarks/binary_luts.py [--channels 64] [--width 576] [--weights random clustered FILE.onnx …]
                                      [--families ecp5 xilinx] [--out benchmarks/results/binary-luts.json]
 
 `random` are random signs; `clustered` are a common pattern with a tenth of the signs turned round at random, as weights
-are that were trained for short trees; a file holds trained signs as `signs` (K, N), of which the first channels and
-weights are taken. All three designs compute the same sums from the same bits, without registers, and are synthesised by
+are that were trained for short trees; a file is a binary network, of which the first layer of that many channels and
+weights is taken. All three designs compute the same sums from the same bits, without registers, and are synthesised by
 the same commands of Yosys; a carry cell of the ECP5 counts as its two look-up tables. Results are written after each
 design, and those that are there already are not computed again.
 """
@@ -22,15 +22,18 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 
 from edgec.backends.rtl.binary_products import counting_module
 from edgec.backends.rtl.constant_products import ProductModule, product_module, supporting_modules
 from edgec.backends.rtl.integer_graph import Interval
 from edgec.graph.spanning_tree import Signs, spanning_tree
+from edgec.passes.binary_layers import find_binary_layers
 
 OUT = Path("benchmarks/results/binary-luts.json")
 FLIPS = 0.1
 NO_STAGES = 1_000_000
+DESIGNS = ("tree", "naive", "da4ml")
 SYNTHESIS = {
     "ecp5": "synth_ecp5 -top {top}",
     "xilinx": "synth_xilinx -flatten -noiopad -noclkbuf -top {top}",
@@ -43,13 +46,14 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--width", type=int, default=576)
     parser.add_argument("--weights", nargs="+", default=["random", "clustered"])
+    parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=DESIGNS)
     parser.add_argument("--families", nargs="+", choices=sorted(SYNTHESIS), default=sorted(SYNTHESIS))
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     found = json.loads(options.out.read_text()) if options.out.exists() else {}
     for weights in options.weights:
         signs = signs_of(weights, options.channels, options.width)
-        for design in ("tree", "da4ml", "naive"):
+        for design in options.designs:
             for family in options.families:
                 key = f"{options.channels}x{options.width} {Path(weights).stem} {design} {family}"
                 if key not in found:
@@ -66,8 +70,8 @@ def signs_of(weights: str, channels: int, width: int) -> Signs:
     if weights == "clustered":
         base = random.choice(np.array([-1, 1], np.int8), width)
         return np.where(random.random((channels, width)) < FLIPS, -base, base).astype(np.int8)
-    with np.load(weights, allow_pickle=False) as arrays:
-        return np.array(arrays["signs"][:channels, :width], np.int8)
+    layers = [signs for layer in find_binary_layers(ir.load(weights))[0] for signs in layer.signs]
+    return next(signs for signs in layers if signs.shape == (channels, width))
 
 
 def design_of(signs: Signs, design: str) -> ProductModule:

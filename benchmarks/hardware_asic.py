@@ -1,7 +1,8 @@
 """The compressor of the HL-LHC as an integrated circuit: edgec's estimates beside the published chip.
 
     python examples/hllhc_compressor/train.py --out out/hllhc
-    python -m benchmarks.hardware_asic out/hllhc/encoder.onnx out/hllhc/data.npz [--liberty FILE] [--only NAME …]
+    python -m benchmarks.hardware_asic out/hllhc/seed0/encoder-144.onnx out/hllhc/seed0/data.npz
+        [--liberty FILE] [--only NAME …]
 
 Every configuration is mapped to cells and simulated on the showers of the data, and must give the bits of the integers.
 Results are written after each to results/hardware-asic.json, and those that are there already are not computed again;

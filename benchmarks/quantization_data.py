@@ -25,6 +25,8 @@ Array = np.ndarray
 FOOLBOX = "foolbox==3.3.4"
 FONTS = Path("/usr/share/fonts")
 CALIBRATION, EVALUATION = 96, 240
+LINES = 2000
+"""Lines of text to judge on: they are small, and one answer of 240 would be all that tells two tools apart."""
 VOCABULARY = (
     "the quick brown fox jumps over lazy dogs while seven wizards mix liquor invoice total amount due payment "
     "received date number street city article section figure table results method model device energy latency "
@@ -95,13 +97,13 @@ def page(chance: random.Random) -> Array:
     return normal.transpose(2, 0, 1).astype(np.float32)
 
 
-def write(path: Path, make: Callable[[random.Random, bool], Array]) -> None:
+def write(path: Path, make: Callable[[random.Random, bool], Array], evaluation: int = EVALUATION) -> None:
     """Draw calibration and evaluation from different seeds."""
     np.savez(
         path,
         **{
             "calibration/x": np.stack([make(random.Random(seed), True) for seed in range(CALIBRATION)]),  # noqa: S311
-            "evaluation/x": np.stack([make(random.Random(10_000 + seed), False) for seed in range(EVALUATION)]),  # noqa: S311
+            "evaluation/x": np.stack([make(random.Random(10_000 + seed), False) for seed in range(evaluation)]),  # noqa: S311
         },
     )
 
@@ -126,7 +128,7 @@ def main() -> None:
 
     write(folder / "photographs_rgb.npz", rgb)
     write(folder / "photographs_bgr.npz", bgr)
-    write(folder / "lines.npz", lambda chance, _: line(chance))
+    write(folder / "lines.npz", lambda chance, _: line(chance), LINES)
     write(folder / "pages.npz", lambda chance, _: page(chance))
 
 

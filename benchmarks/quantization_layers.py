@@ -1,16 +1,17 @@
-"""Instructions of single layers in eight-bit integers over those in fp32, counted in an emulator on any machine.
+"""Single layers in eight-bit integers against fp32, for the rule that leaves layers in float where integers are slower.
 
-Usage: python benchmarks/quantization_layers.py [--target raspberry-pi-4]
-(needs qemu-aarch64)
+    python benchmarks/quantization_layers.py build FOLDER --target raspberry-pi-5
+    python benchmarks/quantization_layers.py measure FOLDER --target raspberry-pi-5
 
-Each layer stands between two others, so that its input comes in integers and its output leaves in integers, as inside a
-network. From these ratios follows `edgec/passes/quantize_cost.py`.
+The second command writes the part of passes/quantize_cost.toml about cores like that of the target: instructions,
+counted in an emulator (needs qemu-aarch64), or for `host` nanoseconds on one thread, which want a quiet machine. Each
+layer stands between two others, so that its input comes in integers and its output leaves in integers, as in a network.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgec.backends.executor import execute
 from edgec.backends.tvm.backend import TvmBackend
+from edgec.core.interface import Interface
 from edgec.core.metric import Unavailable
 from edgec.core.passes import PassContext
 from edgec.core.progress import Silent
@@ -28,6 +30,22 @@ from edgec.core.target import Target
 from edgec.core.target_files import load_target
 from edgec.graph.shapes import infer_shapes
 from edgec.measure.emulated_counts import count_inference
+from edgec.measure.host_timing import time_on_host
+from edgec.passes.quantize_cost import (
+    COSTS,
+    CoreCosts,
+    Costs,
+    LayerCost,
+    LayerKind,
+    architecture_of,
+    channels_of,
+    measured_costs,
+)
+from edgec.passes.quantize_layers import find_layers
+
+PLACES, INTERFACE = "places.json", "interface.json"
+SECONDS = 0.2
+CORE_FIELDS = ("architecture", "dot_product", "quantity", "target")
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,7 @@ SHAPES = (
     Shape(64, 64, 4, 3, 28),
     Shape(96, 96, 96, 3, 28),
     Shape(96, 96, 96, 5, 28),
+    Shape(480, 480, 480, 5, 14),
     Shape(256, 100, 1, 1, 0),
     Shape(1024, 512, 1, 1, 0),
 )
@@ -108,31 +127,97 @@ def quantized(model: ir.Model, target: Target) -> ir.Model:
     return make_pass("quantize", options).run(model, PassContext(target, samples)).model
 
 
-def instructions(model: ir.Model, target: Target, folder: Path) -> int:
-    """Of the layer `measured`."""
-    plan = TvmBackend().plan(model, target, name="layer", threads=1, progress=Silent())
-    execute(plan, folder, Silent())
-    given = plan.interface.inputs[0]
+def variants(shape: Shape, target: Target) -> dict[str, ir.Model]:
+    """The network of a layer in fp32 and in integers."""
+    model = network(shape)
+    return {"real": model, "integers": quantized(model.clone(), target)}
+
+
+def build(shape: Shape, target: Target, folder: Path) -> None:
+    """Write the artefacts of both variants, with the place of the layer `measured` among their kernels."""
+    for variant, model in variants(shape, target).items():
+        plan = TvmBackend().plan(model, target, name="layer", threads=1, progress=Silent())
+        execute(plan, folder / variant, Silent())
+        places = [number for number, layer in enumerate(plan.layers) if layer.name == "measured"]
+        (folder / variant / PLACES).write_text(json.dumps(places), encoding="utf-8")
+        (folder / variant / INTERFACE).write_text(plan.interface.model_dump_json(), encoding="utf-8")
+
+
+def cost(folder: Path, target: Target) -> int:
+    """Instructions, or nanoseconds on this machine, of the layer `measured` of an artefact."""
+    interface = Interface.model_validate_json((folder / INTERFACE).read_text(encoding="utf-8"))
+    places = json.loads((folder / PLACES).read_text(encoding="utf-8"))
+    given = interface.inputs[0]
     sample = {given.name: np.random.default_rng(2).standard_normal(given.shape).astype(np.float32)}
-    counts = count_inference(folder, plan.interface, sample, target.core)
+    if target.compiler.triple == "native":
+        steps = time_on_host(folder, interface, sample, seconds=SECONDS).steps_ms
+        return max(1, round(1e6 * sum(steps[place].value for place in places)))
+    counts = count_inference(folder, interface, sample, target.core)
     if isinstance(counts, Unavailable):
         raise SystemExit(counts.unavailable)
-    return sum(
-        counts.steps[number].instructions for number, layer in enumerate(plan.layers) if layer.name == "measured"
+    return sum(counts.steps[place].instructions for place in places)
+
+
+def measured(folder: Path, target: Target) -> CoreCosts:
+    """All layers, printed one by one."""
+    layers = []
+    for number, shape in enumerate(SHAPES):
+        found, _ = find_layers(network(shape), ())
+        layer = next(layer for layer in found if layer.name == "measured")
+        inputs, outputs = channels_of(layer)
+        real, integers = (cost(folder / str(number) / variant, target) for variant in ("real", "integers"))
+        layers.append(
+            LayerCost(
+                kind=LayerKind.of(layer),
+                inputs=inputs,
+                outputs=outputs,
+                layer=str(shape),
+                real=real,
+                integers=integers,
+            )
+        )
+        print(f"{shape}: {real} {integers} {integers / real:.2f}", flush=True)
+    return CoreCosts(
+        architecture=architecture_of(target),
+        dot_product=target.core.dot_product,
+        quantity="nanoseconds" if target.compiler.triple == "native" else "instructions",
+        target=target.name,
+        layers=tuple(layers),
     )
+
+
+def write(costs: Costs) -> None:
+    """The file that the pass reads."""
+    lines = ["# Layers in fp32 and in eight-bit integers. Written by benchmarks/quantization_layers.py."]
+    for core in costs.cores:
+        lines += ["", "[[cores]]"]
+        lines += [f'{field} = "{getattr(core, field)}"' for field in CORE_FIELDS]
+        lines += ["layers = ["]
+        for one in core.layers:
+            fields = f'kind = "{one.kind}", inputs = {one.inputs}, outputs = {one.outputs}, layer = "{one.layer}"'
+            lines.append(f"    {{ {fields}, real = {one.real}, integers = {one.integers} }},")
+        lines += ["]"]
+    COSTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", default="raspberry-pi-4")
-    target = load_target(parser.parse_args().target)
-    print(f"| layer ({target.name}) | fp32, thousand | int8 | ratio |\n|---|--:|--:|--:|")
-    for shape in SHAPES:
-        model = network(shape)
-        with tempfile.TemporaryDirectory() as scratch:
-            real = instructions(model, target, Path(scratch) / "real")
-            small = instructions(quantized(model.clone(), target), target, Path(scratch) / "small")
-        print(f"| {shape} | {real / 1e3:.0f} | {small / 1e3:.0f} | {small / real:.2f} |", flush=True)
+    parser.add_argument("stage", choices=("build", "measure"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--target", default="host")
+    options = parser.parse_args()
+    target, folder = load_target(options.target), options.folder / options.target
+    if options.stage == "build":
+        for number, shape in enumerate(SHAPES):
+            build(shape, target, folder / str(number))
+        return
+    new = measured(folder, target)
+    others = [
+        core
+        for core in measured_costs().cores
+        if (core.architecture, core.dot_product) != (new.architecture, new.dot_product)
+    ]
+    write(Costs(cores=(*others, new)))
 
 
 if __name__ == "__main__":

@@ -38,11 +38,11 @@ INTRODUCTION = """# Quantization after training
 
 Made by `benchmarks/quantization_models.py`: the recipe `int8` with its defaults against ONNX Runtime's static
 quantization (QDQ, uint8 activations, int8 weights by channel, minimum and maximum), from the same 96 samples. Agreement
-is the share of other samples with the arg-max of float. Latencies are the shortest inference on one thread of the
-machine that `benchmarks/results/quantization-models.json` names, in one run.
+is the share of other samples with the arg-max of float, with its 95 % interval (Wilson, 1927). Latencies are the
+shortest inference on one thread of the machine that `benchmarks/results/quantization-models.json` names, in one run.
 
-| network | layers in integers | agreement | of ONNX Runtime's | int8, ms | of fp32 | of ONNX Runtime's int8 |
-|---|--:|--:|--:|--:|--:|--:|"""
+| network | layers in integers | samples | agreement | of ONNX Runtime's | int8, ms | of fp32 | of ONNX Runtime's int8 |
+|---|--:|--:|--:|--:|--:|--:|--:|"""
 ROUNDS, RUNS, SECONDS = 6, 8, 0.15
 PER_CHANNEL_OPSET = 13
 Array = np.ndarray
@@ -157,13 +157,25 @@ def fastest(network: Network, folder: Path) -> dict[str, float]:
     return best
 
 
+def interval(share: float, samples: int) -> tuple[float, float]:
+    """The 95 % interval of a share that was counted on some samples, by Wilson's score."""
+    z = 1.96
+    centre = share + z**2 / (2 * samples)
+    spread = z * math.sqrt(share * (1 - share) / samples + z**2 / (4 * samples**2))
+    return (centre - spread) / (1 + z**2 / samples), (centre + spread) / (1 + z**2 / samples)
+
+
 def render(results: Results) -> str:
     """The page."""
     lines = [INTRODUCTION]
     ratios: list[tuple[float, float]] = []
     for name, cell in results.cells.items():
-        row = f"| {name} | {cell['layers in integers']} of {cell['layers']} | {float(cell['agreement']):.1%} "
-        row += f"| {float(cell['agreement of ONNX Runtime']):.1%} |"
+        samples = int(cell["samples"])
+        row = f"| {name} | {cell['layers in integers']} of {cell['layers']} | {samples} "
+        for field in ("agreement", "agreement of ONNX Runtime"):
+            low, high = interval(float(cell[field]), samples)
+            row += f"| {float(cell[field]):.1%} ({100 * low:.1f} – {100 * high:.1f}) "
+        row += "|"
         if "int8 ms" in cell:
             ours = float(cell["int8 ms"])
             ratios.append((ours / float(cell["float ms"]), ours / float(cell["int8 ms of ONNX Runtime"])))
@@ -173,7 +185,7 @@ def render(results: Results) -> str:
         lines.append(row)
     if ratios:
         means = [math.exp(sum(math.log(pair[place]) for pair in ratios) / len(ratios)) for place in (0, 1)]
-        lines.append(f"| geometric mean | | | | | {means[0]:.2f} | {means[1]:.2f} |")
+        lines.append(f"| geometric mean | | | | | | {means[0]:.2f} | {means[1]:.2f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -20,6 +20,9 @@ from edgec.passes.binary_thresholds import absorb_thresholds
 from edgec.passes.quantize_layers import Layer, find_layers
 from edgec.training.availability import require_training
 from edgec.training.options import FitOptions, Optimizer
+
+if TYPE_CHECKING:
+    from edgec.training.fit import FitOutcome
 
 
 class BinaryTrainingOptions(FitOptions):
@@ -94,20 +97,26 @@ class Binarize(Pass):
         absorbed = absorb_thresholds(model, [unit.name for unit in trained.units])
         model = round_edges(model, edges, options.dialect, context)
         infer_shapes(model)
-        stats: dict[str, int | float | str] = {
+        stats = {
             "binary layers": len(layers),
             "layers of eight bits": len(edges),
             "activations left out": removed,
             "shortcuts added": shortcuts,
             "normalisations that became thresholds": absorbed,
-            "epochs": options.epochs,
-            "epochs found in the cache": trained.outcome.resumed,
-            "loss of the first epoch": round(trained.outcome.losses[0], 5),
-            "loss of the last epoch": round(trained.outcome.losses[-1], 5),
-            "learned from": trained.outcome.learned_from,
-        }
+        } | training_stats(trained.outcome)
         assumptions = [f"{', '.join(edges)} have weights and inputs of eight bits"]
         return PassResult(model, True, stats, tuple(skips), tuple(assumptions))
+
+
+def training_stats(outcome: FitOutcome) -> dict[str, int | float | str]:
+    """What the report says about a training."""
+    return {
+        "epochs": len(outcome.losses),
+        "epochs found in the cache": outcome.resumed,
+        "loss of the first epoch": round(outcome.losses[0], 5),
+        "loss of the last epoch": round(outcome.losses[-1], 5),
+        "learned from": outcome.learned_from,
+    }
 
 
 def choose_layers(model: ir.Model, ignored: Sequence[str]) -> tuple[list[Layer], list[str], list[Skip]]:

@@ -12,7 +12,7 @@ from edgec.core.passes import Kind, Need, Pass, PassContext, PassOptions, PassRe
 from edgec.graph.binary_form import write_units
 from edgec.graph.shapes import infer_shapes
 from edgec.graph.spanning_tree import spanning_tree
-from edgec.passes.binarize import BinaryTrainingOptions
+from edgec.passes.binarize import BinaryTrainingOptions, training_stats
 from edgec.passes.binary_edges import round_edges
 from edgec.passes.binary_layers import find_binary_layers
 from edgec.passes.binary_thresholds import absorb_thresholds
@@ -90,16 +90,11 @@ class TrainMst(Pass):
         absorb_thresholds(plain, [unit.name for unit in trained.units])
         made = round_edges(plain, edges, options.dialect, context) if edges else plain
         infer_shapes(made)
-        stats: dict[str, int | float | str] = {
+        stats = {
             "binary layers": len(units),
             "share of products kept before": round(before, 4),
             "share of products kept": round(share_kept(made), 4),
-            "epochs": options.epochs,
-            "epochs found in the cache": trained.outcome.resumed,
-            "loss of the first epoch": round(trained.outcome.losses[0], 5),
-            "loss of the last epoch": round(trained.outcome.losses[-1], 5),
-            "learned from": trained.outcome.learned_from,
-        }
+        } | training_stats(trained.outcome)
         return PassResult(made, True, stats, tuple(skips))
 
 

@@ -50,73 +50,70 @@ def write_units(model: ir.Model, units: Sequence[BinaryUnit]) -> None:
     """Put the binary form around the nodes that the units name, in place.
 
     Args:
-        model: whose nodes of these names compute in real numbers, without an operator between input and node.
+        model: whose nodes of these names compute in real numbers.
         units: what they shall compute.
     """
-    names = Names(model)
     nodes = {str(node.name): node for node in model.graph}
-    one = add_constant(model.graph, names.fresh("bipolar.scale"), np.ones((), np.float32))
+    writer = _Writer(model)
     for unit in units:
-        _write(model, names, nodes[unit.name], unit, one)
+        writer.put_before(nodes[unit.name], unit)
+        writer.put_behind(nodes[unit.name], unit)
     add_functions(model)
     for name, value in list(model.graph.initializers.items()):
         if not value.uses() and not value.is_graph_output() and not value.is_graph_input():
             del model.graph.initializers[name]
 
 
-def _write(model: ir.Model, names: Names, node: ir.Node, unit: BinaryUnit, one: ir.Value) -> None:
-    read, product, prefix = node.inputs[0], node.outputs[0], unit.name
-    if read is None:
-        raise TypeError(f"{unit.name} has no input")
-    before: list[ir.Node] = []
+class _Writer:
+    def __init__(self, model: ir.Model) -> None:
+        self._graph, self._names = model.graph, Names(model)
+        self._one = self._constant("bipolar.scale", np.ones((), np.float32))
 
-    def constant(role: str, contents: np.ndarray) -> ir.Value:
-        return add_constant(model.graph, names.fresh(f"{prefix}.{role}"), contents.astype(np.float32))
-
-    def signs(value: ir.Value, role: str) -> ir.Value:
-        quantizer = Quantizer(np.ones((), np.float32), np.zeros((), np.int64), bits=1)
-        made = quant_node(value, quantizer, lambda *_: one, names.fresh(f"{prefix}/{role}"), rank=0)
-        _complete(made, names.fresh(f"{prefix}.{role}"), value)
-        before.append(made)
-        return made.outputs[0]
-
-    shifted = read
-    if unit.threshold.any():
-        shift = constant("threshold", -unit.threshold.reshape(unit.along))
-        before.append(ir.node("Add", [read, shift], name=names.fresh(f"{prefix}/shift")))
-        _complete(before[-1], names.fresh(f"{prefix}.shifted"), read)
-        shifted = before[-1].outputs[0]
-    given = signs(shifted, "signs")
-    weights = signs(constant("real_weights", unit.weights), "weight_signs")
-    node.replace_input_with(0, given)
-    node.replace_input_with(1, weights)
-    if len(node.inputs) > 2:
+    def put_before(self, node: ir.Node, unit: BinaryUnit) -> None:
+        """Threshold and signs of the input, and signs of the weights; a bias goes."""
+        read = node.inputs[0]
+        if read is None:
+            raise TypeError(f"{unit.name} has no input")
+        made: list[ir.Node] = []
+        if unit.threshold.any():
+            shift = self._constant(f"{unit.name}.threshold", -unit.threshold.reshape(unit.along))
+            made.append(self._finished(ir.node("Add", [read, shift]), f"{unit.name}.shifted", read))
+        given = made[-1].outputs[0] if made else read
+        real = self._constant(f"{unit.name}.real_weights", unit.weights)
+        for place, (value, role) in enumerate(((given, "signs"), (real, "weight_signs"))):
+            made.append(self._signs(value, f"{unit.name}.{role}"))
+            node.replace_input_with(place, made[-1].outputs[0])
         node.resize_inputs(2)
-    model.graph.insert_before(node, before)
-    after: list[ir.Node] = []
-    readers, is_output, value = list(product.uses()), product.is_graph_output(), product
-    for op_type, role, numbers, neutral in (("Mul", "scale", unit.scale, 1), ("Add", "bias", unit.bias, 0)):
-        if (numbers != neutral).any():
-            after.append(
-                ir.node(
-                    op_type, [value, constant(role, numbers.reshape(unit.along))], name=names.fresh(f"{prefix}/{role}")
-                )
-            )
-            _complete(after[-1], names.fresh(f"{prefix}.{role}d"), product)
-            value = after[-1].outputs[0]
-    if value is product:
-        return
-    model.graph.insert_after(node, after)
-    for reader, place in readers:
-        reader.replace_input_with(place, value)
-    if is_output:
-        name, product.name = product.name, names.fresh(f"{prefix}.sums")
-        value.name = name
-        for index, output in enumerate(model.graph.outputs):
-            if output is product:
-                model.graph.outputs[index] = value
+        self._graph.insert_before(node, made)
 
+    def put_behind(self, node: ir.Node, unit: BinaryUnit) -> None:
+        """Scale and bias, where there are any, between the node and its readers."""
+        product = value = node.outputs[0]
+        readers, is_output = list(product.uses()), product.is_graph_output()
+        made: list[ir.Node] = []
+        for op_type, role, numbers, neutral in (("Mul", "scale", unit.scale, 1), ("Add", "bias", unit.bias, 0)):
+            if (numbers != neutral).any():
+                operand = self._constant(f"{unit.name}.{role}", numbers.reshape(unit.along))
+                made.append(self._finished(ir.node(op_type, [value, operand]), f"{unit.name}.with_{role}", product))
+                value = made[-1].outputs[0]
+        self._graph.insert_after(node, made)
+        for reader, place in readers:
+            reader.replace_input_with(place, value)
+        if is_output and made:
+            value.name, product.name = product.name, self._names.fresh(f"{unit.name}.sums")
+            self._graph.outputs[:] = [value if output is product else output for output in self._graph.outputs]
 
-def _complete(node: ir.Node, name: str, like: ir.Value) -> None:
-    result = node.outputs[0]
-    result.name, result.shape, result.type = name, like.shape, like.type
+    def _signs(self, value: ir.Value, name: str) -> ir.Node:
+        quantizer = Quantizer(np.ones((), np.float32), np.zeros((), np.int64), bits=1)
+        made = quant_node(value, quantizer, lambda *_: self._one, name, rank=0)
+        return self._finished(made, name, value)
+
+    def _finished(self, node: ir.Node, name: str, like: ir.Value) -> ir.Node:
+        """A node whose output has a name, and the shape and type of another value."""
+        result = node.outputs[0]
+        node.name, result.name = self._names.fresh(f"{name}/{node.op_type}"), self._names.fresh(name)
+        result.shape, result.type = like.shape, like.type
+        return node
+
+    def _constant(self, name: str, contents: np.ndarray) -> ir.Value:
+        return add_constant(self._graph, self._names.fresh(name), contents.astype(np.float32))
