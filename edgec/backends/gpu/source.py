@@ -7,7 +7,7 @@ further parameters of the function, so that the memory plan gives them a place.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,6 @@ Function = Any
 """A TIR PrimFunc; TVM ships no types."""
 
 _PARAMETER = re.compile(r"p(\d+)(_ptr)?$")
-_AXES = ("x", "y", "z")
 
 
 @dataclass(frozen=True)
@@ -170,8 +169,11 @@ def _call(name: str, function: Function) -> DeviceCall:
             what = f"the kernel {name} has the parameter {parameter.name}, which is no tensor"
             raise EdgecError(CODE_GENERATION_FAILED, what, where=name, hint="report it with the model")
         arguments.append(int(found[1]))
-    grid, block = (tuple(extents.get(f"{kind}.{axis}", 1) for axis in _AXES) for kind in ("blockIdx", "threadIdx"))
-    return DeviceCall(name, tuple(arguments), grid, block)
+    return DeviceCall(name, tuple(arguments), _of_axes(extents, "blockIdx"), _of_axes(extents, "threadIdx"))
+
+
+def _of_axes(extents: Mapping[str, int], kind: str) -> Extents:
+    return extents.get(f"{kind}.x", 1), extents.get(f"{kind}.y", 1), extents.get(f"{kind}.z", 1)
 
 
 def _size_bytes(buffer: Any) -> int:  # noqa: ANN401

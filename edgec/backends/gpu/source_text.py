@@ -25,6 +25,8 @@ typedef short int16_t;
 typedef unsigned short uint16_t;
 typedef long long int64_t;
 typedef unsigned long long uint64_t;
+#define CUDART_INF_F __int_as_float(0x7f800000)
+#define CUDART_INF __longlong_as_double(0x7ff0000000000000LL)
 """
 
 

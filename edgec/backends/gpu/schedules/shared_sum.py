@@ -77,8 +77,8 @@ def _partial_sums(kernel: GpuSchedule, block: Block, results: int, shares: int) 
     spatial, reduction = kernel.loops(block)
     everything = schedule.fuse(*spatial) if len(spatial) > 1 else (spatial or [schedule.add_unit_loop(block)])[0]
     depth = schedule.fuse(*reduction) if len(reduction) > 1 else reduction[0]
-    group, result = schedule.split(everything, [None, results])
-    repeat, share = schedule.split(depth, [None, shares])
+    schedule.split(everything, [None, results])
+    _, share = schedule.split(depth, [None, shares])
     partial = schedule.rfactor(share, 0)
     group_of_partial, result_of_partial, *_ = schedule.get_loops(partial)
     loops = list(schedule.get_loops(partial))

@@ -16,6 +16,7 @@ from edgec.backends.gpu.schedules.product_tile import ProductTile, choose_produc
 from edgec.backends.tvm.schedules.kernel_schedule import Block, Loop, bytes_of
 
 _BANKS = 32
+_MOST_UNROLLED_COPIES = 2
 
 
 def schedule_tiled_product(kernel: GpuSchedule, anchor: Block, axes: ContractionAxes) -> None:
@@ -93,7 +94,7 @@ def _tile(kernel: GpuSchedule, product: MatrixProduct, tile: ProductTile) -> tup
         copy = schedule.cache_read(anchor, index, "local")
         schedule.compute_at(copy, step, preserve_unit_loops=True)
         axis = next(loop for loop in reversed(schedule.get_loops(copy)) if kernel.extent(loop) == span)
-        schedule.vectorize(axis)
+        kernel.vectorise_last(axis)
     for loop in (step, row):
         kernel.unroll(loop)
     kernel.vectorise_last(column)
@@ -114,6 +115,7 @@ def _fetch(kernel: GpuSchedule, side: Block, piece: Loop, tile: ProductTile) -> 
     repeat, thread_row, thread_column, lane = schedule.split(together, [None, along, across, width])
     kernel.bind(thread_row, "threadIdx.y")
     kernel.bind(thread_column, "threadIdx.x")
-    kernel.unroll(repeat)
+    if kernel.extent(repeat) <= _MOST_UNROLLED_COPIES:
+        kernel.unroll(repeat)
     if width > 1:
         schedule.vectorize(lane)
