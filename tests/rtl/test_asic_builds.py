@@ -27,6 +27,7 @@ from edgec.core.errors import EdgecError
 from edgec.core.progress import Silent
 from edgec.core.target_silicon import SiliconOptions
 from edgec.graph.load import load_model
+from edgec.project import Request, resolve
 
 SAMPLES = 1000
 
@@ -133,9 +134,7 @@ def _registers(artefact: Path) -> list[str]:
     return [register.path for register in read_netlist(artefact / "netlist/mapped.json", library.functions).flip_flops]
 
 
-def test_a_register_that_flips_every_cycle_changes_nothing_where_there_are_three(
-    triple: Path, network: Path
-) -> None:
+def test_a_register_that_flips_every_cycle_changes_nothing_where_there_are_three(triple: Path, network: Path) -> None:
     paths = _registers(triple)
     assert len(paths) % 3 == 0
     x = _inputs(64)
@@ -181,3 +180,27 @@ def test_options_of_integrated_circuits_are_refused_for_other_targets(network: P
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, EdgecError)
     assert "--weights: ice40-hx8k is no integrated circuit" in str(result.exception)
+
+
+def test_the_project_file_chooses_as_the_options_do(tmp_path: Path) -> None:
+    project = tmp_path / "edgec.toml"
+    project.write_text(
+        '[models]\nnet = "net.onnx"\n[build]\ntarget = "asic-65nm-lp"\nliberty = "cells/mine.lib"\n'
+        'weights = "registers"\ntriple_registers = true\n'
+    )
+    request = Request(
+        model="net",
+        target=None,
+        recipe=None,
+        data=None,
+        shapes={},
+        threads=None,
+        out=None,
+        seed=None,
+        keep_steps=False,
+        silicon=SiliconOptions(triple_registers=False),
+    )
+    silicon = resolve(request, project).silicon
+    assert silicon.liberty == tmp_path / "cells/mine.lib"
+    assert silicon.weights == "registers"
+    assert silicon.triple_registers is False
