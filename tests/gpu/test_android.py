@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -18,12 +17,7 @@ from edgec.backends.gpu.backend import plan_of_kernels
 from edgec.core.progress import Silent
 from edgec.core.target_files import load_target
 from edgec.measure.running import can_run
-
-spec = importlib.util.spec_from_file_location("hand_made", Path(__file__).parent / "hand_made.py")
-assert spec is not None
-assert spec.loader is not None
-hand_made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(hand_made)
+from tests.gpu import hand_made
 
 IN_BIONIC = {
     "calloc", "dlopen", "dlsym", "fclose", "fopen", "fread", "free", "fseek", "ftell", "fwrite", "getenv",

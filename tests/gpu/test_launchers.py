@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -20,12 +19,7 @@ from edgec.core.progress import Silent
 from edgec.core.target import Target
 from edgec.core.target_files import load_target
 from edgec.measure.running import can_run, run_artifact
-
-spec = importlib.util.spec_from_file_location("hand_made", Path(__file__).parent / "hand_made.py")
-assert spec is not None
-assert spec.loader is not None
-hand_made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(hand_made)
+from tests.gpu import hand_made
 
 X = np.random.default_rng(0).standard_normal((hand_made.ROWS, hand_made.DEPTH)).astype(np.float32)
 
