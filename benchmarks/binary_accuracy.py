@@ -174,18 +174,13 @@ def page() -> str:
         f"The aim: XNORs of at most {GOAL_SHARE:.2f} of dense at {GOAL_LOSS:g} points lost or fewer.",
         "",
     ]
+    titles = {"float": "float", "binary": "binary, dense"}
+    titles |= {f"{weight:g}": f"train-mst, λ = {weight:g}" for weight in sorted(TREE_WEIGHTS)}
     for network in NETWORKS:
-        lines += [
-            f"## {network}",
-            "",
-            f"| network | seeds | accuracy | points lost | against λ = 0 | {' | '.join(HEADS)} |",
-        ]
-        lines.append("|---" * (5 + len(HEADS)) + "|")
-        rows = {"float": "float", "binary": "binary, dense"}
-        rows |= {f"{weight:g}": f"train-mst, λ = {weight:g}" for weight in sorted(TREE_WEIGHTS)}
-        for name, title in rows.items():
-            lines += _rows(network, name, title)
-        lines.append("")
+        rows = [row for name, title in titles.items() for row in _rows(network, name, title)]
+        if rows:
+            head = f"| network | seeds | accuracy | points lost | against λ = 0 | {' | '.join(HEADS)} |"
+            lines += [f"## {network}", "", head, "|---" * (5 + len(HEADS)) + "|", *rows, ""]
     return "\n".join(lines)
 
 
