@@ -21,17 +21,20 @@ from edgec.passes.reconstruct_weights import reconstruct
 
 
 class Signedness(StrEnum):
-    """The integers of activations."""
+    """The integers of activations; centred ones have no zero point: unsigned where nothing is negative."""
 
     TARGET = "target"
     UNSIGNED = "unsigned"
     SIGNED = "signed"
     SYMMETRIC = "symmetric"
+    CENTRED = "centred"
 
     def for_target(self, target: Target | None) -> Signedness:
-        """What the kernels of a target take without a shift: signed on 64-bit Arm, unsigned on all others."""
+        """What a target takes without a shift: centred in fixed-point types, signed on 64-bit Arm, else unsigned."""
         if self is not Signedness.TARGET:
             return self
+        if target is not None and target.backend == "hls4ml":
+            return Signedness.CENTRED
         if target is None or target.backend != "tvm":
             return Signedness.UNSIGNED
         return Signedness.SIGNED if is_arm64(target) else Signedness.UNSIGNED
@@ -59,7 +62,7 @@ class Scheme:
         """One quantizer for values that share it."""
         ranges = [chosen_range(one, self.method, bits=self.bits, percentile=self.percentile) for one in observed]
         low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-        if self.signedness is Signedness.SYMMETRIC:
+        if self.signedness is Signedness.SYMMETRIC or (self.signedness is Signedness.CENTRED and low < 0):
             largest = max(-low, high)
             return Quantizer.symmetric(largest, bits=self.bits, narrow=False, power_of_two=self.power_of_two)
         signed = self.signedness is Signedness.SIGNED

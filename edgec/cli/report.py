@@ -27,7 +27,10 @@ def report(
     json: Json = False,
     imported: Annotated[
         Path | None,
-        typer.Option("--import", help="Put the numbers of the vendor's csynth.xml into the artefact's report first."),
+        typer.Option(
+            "--import",
+            help="Put the vendor's numbers into the artefact's report first: csynth.xml, or oneAPI's NAME.report.prj.",
+        ),
     ] = None,
 ) -> None:
     """Show the report of an artefact, or of a report.json."""

@@ -1,6 +1,6 @@
-"""The report of Vitis HLS or Vivado HLS (`csynth.xml`) in the place of estimates.
+"""A vendor's report in the place of estimates: the `csynth.xml` of Vitis HLS or Vivado HLS, or a folder of oneAPI.
 
-The format is that of `csynth.xml` as UG1399 (Vitis High-Level Synthesis User Guide, "Synthesis Summary") describes it:
+The format of the former is as UG1399 (Vitis High-Level Synthesis User Guide, "Synthesis Summary") describes it:
 `PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod` in nanoseconds,
 `SummaryOfOverallLatency/{Worst-caseLatency, Interval-max, …}` in cycles, and `AreaEstimates/Resources/{LUT, FF, DSP,
 BRAM_18K, URAM}`.
@@ -9,63 +9,37 @@ BRAM_18K, URAM}`.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
 from pathlib import Path
 
-from edgec.core.codes.hls import VENDOR_REPORT
-from edgec.core.errors import EdgecError
 from edgec.core.metric import Metric, Mode, Unavailable, Value, exact
 from edgec.core.small_file import read_small_file
 from edgec.report.files import write_json
 from edgec.report.html import write_html
+from edgec.report.oneapi_report import read_oneapi_report
 from edgec.report.schema import Report
+from edgec.report.vendor_numbers import VendorReport, unreadable
 
 _BLOCK_KBIT = 18
 _ULTRA_KBIT = 288
 
 
-@dataclass(frozen=True)
-class VendorReport:
-    """What the vendor's synthesis estimates of the top function.
-
-    Attributes:
-        version: of the tool.
-        clock_ns: clock period that the circuit reaches.
-        best_cycles: least cycles of an inference; None where the tool does not know.
-        worst_cycles: most cycles.
-        interval: cycles between two inferences.
-        luts: look-up tables.
-        flip_flops: registers.
-        dsps: multiplier blocks.
-        block_ram_kbit: block and ultra memory.
-    """
-
-    version: str
-    clock_ns: float
-    best_cycles: int | None
-    worst_cycles: int | None
-    interval: int | None
-    luts: int
-    flip_flops: int
-    dsps: int
-    block_ram_kbit: int
-
-
 def read_vendor_report(path: Path) -> VendorReport:
-    """Read a `csynth.xml`.
+    """Read a `csynth.xml`, or the folder NAME.report.prj of oneAPI.
 
     Raises:
-        EdgecError: EC1303 where the file is missing, no XML, or lacks a number.
+        EdgecError: EC1303 where the file is missing, no such report, or lacks a number.
     """
+    if path.is_dir():
+        return read_oneapi_report(path)
     try:
         content = read_small_file(path)
         if b"<!ENTITY" in content or b"<!DOCTYPE" in content:
-            raise _unreadable(path, "it declares entities, which such reports do not")
+            raise unreadable(path, "it declares entities, which such reports do not")
         root = ElementTree.fromstring(content)  # noqa: S314 - no entities, see above
     except OSError as problem:
-        raise _unreadable(path, problem.strerror or str(problem)) from problem
+        raise unreadable(path, problem.strerror or str(problem)) from problem
     except ElementTree.ParseError as problem:
-        raise _unreadable(path, f"it is no XML: {problem}") from problem
+        raise unreadable(path, f"it is no XML: {problem}") from problem
     latency, area = "PerformanceEstimates/SummaryOfOverallLatency", "AreaEstimates/Resources"
     dsp = next((name for name in ("DSP", "DSP48E") if root.find(f"{area}/{name}") is not None), "DSP")
     blocks = _number(root, f"{area}/BRAM_18K", path)
@@ -74,7 +48,7 @@ def read_vendor_report(path: Path) -> VendorReport:
     try:
         clock_ns = float(str(clock))
     except ValueError as problem:
-        raise _unreadable(path, "it has no EstimatedClockPeriod") from problem
+        raise unreadable(path, "it has no EstimatedClockPeriod") from problem
     return VendorReport(
         version=root.findtext("ReportVersion/Version") or "of unknown version",
         clock_ns=clock_ns,
@@ -94,13 +68,13 @@ def import_vendor_report(artifact: Path, report: Report, path: Path) -> Report:
     Args:
         artifact: the folder of the artefact, or its report.json.
         report: its report.
-        path: the `csynth.xml`.
+        path: the `csynth.xml`, or the folder of oneAPI.
 
     Raises:
         EdgecError: EC1303 where that cannot be read, or the artefact is not one of high-level synthesis.
     """
     if report.target.backend != "hls4ml":
-        raise _unreadable(artifact, f"the artefact is one of the backend {report.target.backend}, not of hls4ml")
+        raise unreadable(artifact, f"the artefact is one of the backend {report.target.backend}, not of hls4ml")
     made = with_vendor_report(report, read_vendor_report(path))
     folder = artifact if artifact.is_dir() else artifact.parent
     (folder / "report.json").write_bytes(write_json(made))
@@ -161,9 +135,5 @@ def _cycles(text: str | None) -> int | None:
 def _number(root: ElementTree.Element, place: str, path: Path) -> int:
     text = root.findtext(place)
     if text is None or not text.strip().isdigit():
-        raise _unreadable(path, f"it has no {place}")
+        raise unreadable(path, f"it has no {place}")
     return int(text)
-
-
-def _unreadable(path: Path, reason: str) -> EdgecError:
-    return EdgecError(VENDOR_REPORT, reason, where=str(path), hint=VENDOR_REPORT.remedy)

@@ -59,8 +59,8 @@ class Effort:
 
     modules: int = 60_000
     tested: int = 2_000
-    float_steps: int = 5_000
-    quantised_steps: int = 1_500
+    float_steps: int = 3_000
+    quantised_steps: int = 1_000
     weight_bits: int = 6
 
 

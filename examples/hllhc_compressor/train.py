@@ -4,7 +4,8 @@
 
 Writes for each seed encoder-BITS.onnx, data.npz, showers.svg and results.json, then tables.md over them, and with
 `--build` the circuit and the project of the largest encoder of the first seed. Needs torch and brevitas (the extra
-`qat`) and POT. About four minutes a seed on one thread; a seed that has its results.json is not trained again.
+`qat`) and POT. About three minutes a seed on one idle thread; a seed that has its results.json is not trained again.
+`--readme` puts the tables into the page of this example.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tables import read_rows, tables
 BUILDS = {"asic-65nm-lp": "asic", "zcu102": "vitis"}
 """Targets, and the folder of each."""
 
+_BEGIN, _END = "<!-- tables of train.py -->", "<!-- end -->"
 _SHOWN = ("autoencoder", "super-cells", "largest cells")
 
 
@@ -39,10 +41,17 @@ def build(folder: Path, out: Path) -> int:
     worst = 0
     for target, name in BUILDS.items():
         model, data = folder / f"encoder-{CODE_BITS[-1] * CODES}.onnx", folder / "data.npz"
-        command = ["build", str(model), "--target", target, "--data", str(data), "--out", str(out / name), "--force"]
+        command = ["build", str(model), "--target", target, "--data", str(data), "--out", str(out / name)]
         print("edgec", *command, flush=True)
         worst = max(worst, edgec(command))
     return worst
+
+
+def put_into_page(text: str) -> None:
+    """Replace what stands between the two marks of README.md."""
+    page = Path(__file__).parent / "README.md"
+    before, rest = page.read_text(encoding="utf-8").split(_BEGIN)
+    page.write_text(f"{before}{_BEGIN}\n\n{text}\n{_END}{rest.split(_END)[1]}", encoding="utf-8")
 
 
 def main() -> int:
@@ -50,10 +59,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--build", action="store_true", help="also run edgec build")
+    parser.add_argument("--readme", action="store_true", help="also put the tables into README.md")
     for name, value in vars(Effort()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     options = vars(parser.parse_args())
-    out, seeds, wants_build = (options.pop(name) for name in ("out", "seeds", "build"))
+    out, seeds, wants_build, wants_page = (options.pop(name) for name in ("out", "seeds", "build", "readme"))
     torch.set_num_threads(1)
     folders = [out / f"seed{seed}" for seed in seeds]
     for seed, folder in zip(seeds, folders, strict=True):
@@ -65,6 +75,8 @@ def main() -> int:
     text = tables(read_rows(folders))
     (out / "tables.md").write_text(text, encoding="utf-8")
     print(text)
+    if wants_page:
+        put_into_page(text)
     return build(folders[0], out) if wants_build else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from functools import cache
 from pathlib import Path
 
@@ -100,6 +101,26 @@ def test_the_types_of_the_files_are_those_that_were_derived() -> None:
     types = set(re.findall(r"ap_u?fixed<[^>]*>", text))
     assert "ap_ufixed<6,3,AP_RND_CONV,AP_SAT,0>" in types
     assert not any(kind.startswith(("ap_fixed<16,6", "ap_fixed<61")) for kind in types)
+
+
+def test_quartus_refuses_signs_with_the_reason_and_every_node() -> None:
+    with pytest.raises(EdgecError) as caught:
+        planned(NETWORKS["binary"](), target_with(HlsTool.QUARTUS))
+    assert caught.value.code.status == 4
+    assert len(caught.value.details) == 2
+    assert all("BipolarQuant" in line and "sign of 0 as negative" in line for line in caught.value.details)
+
+
+@pytest.mark.parametrize("tool", list(HlsTool))
+@pytest.mark.parametrize("network", ["mlp", "residual"])
+def test_a_project_is_written_within_seconds(tool: HlsTool, network: str) -> None:
+    begin = time.process_time()
+    plan = planned(NETWORKS[network](), target_with(tool))
+    assert time.process_time() - begin < 20
+    assert any(path.startswith("project/") and "/firmware/" in path for path in plan.files)
+    assert b"synthesis:" in plan.files["Makefile"]
+    readable = tool in (HlsTool.VITIS, HlsTool.VIVADO, HlsTool.ONEAPI)
+    assert (b"edgec report . --import" in plan.files["Makefile"]) is readable
 
 
 @pytest.mark.parametrize("tool", list(HlsTool))

@@ -79,6 +79,55 @@ def test_an_unknown_latency_is_unavailable(tmp_path: Path) -> None:
     assert read_vendor_report(tmp_path / "undefined.xml").worst_cycles is None
 
 
+ONEAPI = {
+    "summary.ndjson": [
+        {"name": "Available", "data": [900000, 1800000, 5000, 4000, 20000]},
+        {"name": "Total", "data": [4567, 2100.5, 3, 2, 10]},
+    ],
+    "loop_attr.ndjson": [
+        {"name": "network", "af": "400.00", "ii": "1", "lt": "24.000000"},
+        {"name": "layer", "af": "320.00", "ii": "2", "lt": "18.000000"},
+        {"name": "once", "af": "480.00", "ii": "n/a", "lt": "1.000000"},
+        {"name": "no loop"},
+    ],
+}
+"""Written by hand in the format that hls4ml reads."""
+
+
+def write_oneapi(folder: Path) -> Path:
+    tables = folder / "net.report.prj" / "reports" / "resources" / "json"
+    tables.mkdir(parents=True)
+    for name, rows in ONEAPI.items():
+        (tables / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "net.report.prj"
+
+
+def test_the_folder_of_oneapi_is_read(tmp_path: Path) -> None:
+    found = read_vendor_report(write_oneapi(tmp_path))
+    assert (found.luts, found.flip_flops, found.dsps) == (4567, 2101, 2)
+    assert found.block_ram_kbit == 3 * 20 + 7
+    assert (found.worst_cycles, found.interval) == (24, 2)
+    assert found.clock_ns == pytest.approx(1e3 / 320)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("summary.ndjson", "", "no line Total"),
+        ("summary.ndjson", '{"name": "Total", "data": ["?", 1, 1, 1, 1]}', "no number"),
+        ("summary.ndjson", "[", "no such table"),
+        ("loop_attr.ndjson", "{}", "no loop"),
+    ],
+)
+def test_a_broken_folder_of_oneapi_is_refused(file: str, content: str, reason: str, tmp_path: Path) -> None:
+    folder = write_oneapi(tmp_path)
+    (folder / "reports" / "resources" / "json" / file).write_text(content)
+    with pytest.raises(EdgecError) as caught:
+        read_vendor_report(folder)
+    assert caught.value.code.code == "EC1303"
+    assert reason in caught.value.what
+
+
 def test_canonical_signed_digits() -> None:
     import numpy as np
 

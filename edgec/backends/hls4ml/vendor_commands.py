@@ -12,7 +12,12 @@ _SYNTHESIS = {
     HlsTool.ONEAPI: "mkdir -p build && cd build && cmake .. && $(MAKE) report",
     HlsTool.CATAPULT: "catapult -product ultra -shell -f build_prj.tcl",
 }
-_WITH_XML = (HlsTool.VITIS, HlsTool.VIVADO)
+_REPORT = {
+    HlsTool.VITIS: "project/{name}_prj/solution1/syn/report/{name}_csynth.xml",
+    HlsTool.VIVADO: "project/{name}_prj/solution1/syn/report/{name}_csynth.xml",
+    HlsTool.ONEAPI: "project/build/{name}.report.prj",
+}
+"""What `edgec report --import` can read."""
 
 VITIS_OPTIONS = (
     "array set opt {\n"
@@ -23,14 +28,13 @@ VITIS_OPTIONS = (
 
 
 def makefile(tool: HlsTool, name: str) -> str:
-    """`make synthesis` and, where the report is XML, `make report`."""
+    """`make synthesis` and, where the report can be read, `make report`."""
     lines = [
         f"# Needs {tool.value} on PATH.",
         "synthesis:",
         f"\tcd project && {_SYNTHESIS[tool].format(name=name)}",
         "",
     ]
-    if tool in _WITH_XML:
-        report = f"project/{name}_prj/solution1/syn/report/{name}_csynth.xml"
-        lines += ["report:", f"\tedgec report . --import {report}", ""]
-    return "\n".join([*lines, ".PHONY: synthesis" + (" report" if tool in _WITH_XML else ""), ""])
+    if tool in _REPORT:
+        lines += ["report:", f"\tedgec report . --import {_REPORT[tool].format(name=name)}", ""]
+    return "\n".join([*lines, ".PHONY: synthesis" + (" report" if tool in _REPORT else ""), ""])

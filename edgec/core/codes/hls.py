@@ -22,7 +22,8 @@ VENDOR_REPORT = ErrorCode(
     "EC1303",
     "a report of high-level synthesis cannot be read",
     ExitStatus.USAGE,
-    "The file must be the csynth.xml that Vitis HLS or Vivado HLS writes into solution1/syn/report.",
+    "It must be the csynth.xml that Vitis HLS or Vivado HLS writes into solution1/syn/report, or oneAPI's folder"
+    " NAME.report.prj.",
     "Give the path of the report of the top function.",
 )
 UNKNOWN_LAYER = ErrorCode(
