@@ -39,14 +39,21 @@ def factor_of(x: Scheme, weights_scale: Array, result: Scheme) -> Array:
 
 
 def convolution_sums(
-    x: Array, weights: Array, *, strides: tuple[int, int], pads: tuple[int, int, int, int], groups: int
+    x: Array,
+    weights: Array,
+    *,
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    groups: int,
+    dilations: tuple[int, int] = (1, 1),
 ) -> Array:
     """Sums of a 2-d convolution of centred integers, (batch, outputs, height, width)."""
     top, left, bottom, right = pads
     padded = np.pad(x.astype(np.int64), ((0, 0), (0, 0), (top, bottom), (left, right)))
     outputs, inputs, height, width = weights.shape
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), (2, 3))
-    windows = windows[:, :, :: strides[0], :: strides[1]]
+    reach = [(taps - 1) * dilation + 1 for taps, dilation in zip((height, width), dilations, strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, (2, 3))
+    windows = windows[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
     share = outputs // groups
     parts = [
         np.einsum(

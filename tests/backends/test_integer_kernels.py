@@ -67,6 +67,7 @@ class Case:
     bias: bool
     result: Scheme
     activation: str
+    dilations: tuple[int, int] = (1, 1)
 
 
 @st.composite
@@ -118,7 +119,7 @@ def convolution_model(case: Case, random: np.random.Generator) -> tuple[onnx.Mod
     bias = random.normal(0, 2, outputs).astype(np.float32)
     if case.bias:
         operands.append(g.constant(bias))
-    attributes = {"strides": case.strides, "pads": case.pads, "group": case.groups}
+    attributes = {"strides": case.strides, "pads": case.pads, "dilations": case.dilations, "group": case.groups}
     y = g.node("Conv", *operands, **attributes)
     if case.activation == "Relu":
         y = g.node("Relu", y)
@@ -126,7 +127,12 @@ def convolution_model(case: Case, random: np.random.Generator) -> tuple[onnx.Mod
         y = g.clip(y, -1.0, 6.0)
     centred = weights.astype(np.int64) - case.weights_zero_point
     sums = convolution_sums(
-        x.astype(np.int64) - case.x.zero_point, centred, strides=case.strides, pads=case.pads, groups=case.groups
+        x.astype(np.int64) - case.x.zero_point,
+        centred,
+        strides=case.strides,
+        pads=case.pads,
+        groups=case.groups,
+        dilations=case.dilations,
     )
     if case.bias:
         steps = np.rint(bias / (np.float32(case.x.scale) * scales)).astype(np.int64)
@@ -146,6 +152,27 @@ def test_quantized_convolutions_are_exact(case: Case, name: str, seed: int) -> N
     kernels = Kernels(formed(model), CORES[name])
     assert kernels.fallbacks == []
     np.testing.assert_array_equal(kernels.run({"x": x})[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "window", "pads", "dilations"),
+    [
+        ("uint8", 96, (5, 5), (2, 2, 2, 2), (1, 1)),
+        ("int8", 40, (3, 3), (2, 2, 2, 2), (2, 2)),
+        ("uint8", 24, (3, 7), (0, 3, 1, 1), (1, 1)),
+    ],
+)
+def test_depthwise_convolutions_add_up_taps_exactly(
+    dtype: str, channels: int, window: tuple[int, int], pads: tuple[int, int, int, int], dilations: tuple[int, int]
+) -> None:
+    scheme = Scheme(0.02, 3, dtype)
+    given = ((channels, channels), channels, (13, 19), window, (1, 1), pads)
+    case = Case(*given, scheme, "int8", 0, True, True, Scheme(0.35, -1 if dtype == "int8" else 7, dtype), "", dilations)
+    model, x, expected = convolution_model(case, np.random.default_rng(channels))
+    for core in CORES.values():
+        kernels = Kernels(formed(model), core)
+        assert kernels.fallbacks == []
+        np.testing.assert_array_equal(kernels.run({"x": x})[0], expected)
 
 
 def product_model(

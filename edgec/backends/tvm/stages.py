@@ -18,6 +18,8 @@ class Role(StrEnum):
     DENSE: sums over input channels; weights are packed in blocks of output channels.
     DOT_PRODUCT: the same with integers; the innermost loop of the sum is what one instruction adds up.
     WINDOWED: sums within a channel (depthwise convolution).
+    WINDOWED_DOT: the same with integers; one instruction adds up a few taps.
+    TAPS: the elements under a few neighbouring taps, side by side, as that instruction reads them.
     WINOGRAD: sums over input channels at each place of transformed tiles.
     PADDING: copy of the input with a border, or otherwise arranged, that the anchor reads.
     PACKING: weights that are computed at run time, arranged in blocks of output channels.
@@ -26,6 +28,8 @@ class Role(StrEnum):
     DENSE = "dense"
     DOT_PRODUCT = "dot_product"
     WINDOWED = "windowed"
+    WINDOWED_DOT = "windowed_dot"
+    TAPS = "taps"
     WINOGRAD = "winograd"
     PADDING = "padding"
     PACKING = "packing"

@@ -25,8 +25,14 @@ from edgec.backends.tvm.contraction import (
     pack_dense,
     pack_depthwise,
 )
-from edgec.backends.tvm.integer.contraction import dot_sum, pack_steps
-from edgec.backends.tvm.integer.instructions import DotInstruction, dot_instruction
+from edgec.backends.tvm.integer.contraction import (
+    depthwise_dot_sum,
+    dot_sum,
+    neighbouring_taps,
+    pack_steps,
+    pack_taps,
+)
+from edgec.backends.tvm.integer.instructions import DotInstruction, dot_instruction, lane_instruction
 from edgec.backends.tvm.integer.narrow_weights import stored_weights
 from edgec.backends.tvm.integer.requantization import Requantization
 from edgec.backends.tvm.kernel_graph import Compute, ConvolutionTile, Pattern, UnsupportedNodeError, Value
@@ -110,7 +116,11 @@ def emit_integer_convolution(lowering: Lowering, node: ir.Node, convolution: Int
         UnsupportedNodeError: the bias and the zero points do not fit 32 bits together.
     """
     if convolution.groups > 1 and convolution.weights.shape[1] == 1:
-        return _emit_depthwise(lowering, node, convolution, name)
+        by_lane = lane_instruction(lowering.core, str(convolution.weights.dtype))
+        # With a stride too few neighbours share the bytes that are brought together: plain products are as fast.
+        if by_lane is None or convolution.window.strides[-1] > 1:
+            return _emit_depthwise(lowering, node, convolution, name)
+        return _emit_depthwise_dot(lowering, node, convolution, by_lane, name)
     instruction = dot_instruction(lowering.core, str(convolution.weights.dtype))
     if instruction is None:
         return _emit_plain(lowering, node, convolution, name)
@@ -199,6 +209,37 @@ def _emit_depthwise(lowering: Lowering, node: ir.Node, convolution: IntegerConvo
     def compute(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         x = border.apply(tensors[0])
         sums = depthwise_sum(x, tensors[1], convolution.window, described.outputs, layout, "int32")
+        return [_finish(convolution, sums, tensors[2:])]
+
+    return _append(lowering, node, convolution, (packed, bias), compute, tile, name)
+
+
+def _emit_depthwise_dot(
+    lowering: Lowering, node: ir.Node, convolution: IntegerConvolution, instruction: DotInstruction, name: str
+) -> Value:
+    """With several taps of the window in one instruction."""
+    described, weights, window = convolution.described, convolution.weights, convolution.window
+    outputs, depth = weights.shape[0], instruction.depth
+    tile = windowed_tile(
+        (convolution.x.shape[0], *described.outputs), outputs, window.kernel[-1], lowering.core, dtype_bytes=4
+    )
+    tile = _fitting(tile, instruction)
+    filled = math.ceil(outputs / tile.block) * tile.block
+    packed = stored_weights(lowering, node, f"{name}.weights", pack_taps(weights, filled, depth))
+    read = _input_for(convolution, instruction.data)
+    bias = lowering.literal(f"{name}.bias", _whole_bias(convolution, read.zero_point))
+    layout = AnchorLayout(tile, len(described.outputs), 1)
+    extents = _whole_tiles(described.outputs, layout)
+    steps, dilation = math.ceil(window.kernel[-1] / depth), window.dilations[-1]
+    positions = extents[-1] + (steps - 1) * depth * dilation
+    reach = positions + (min(depth, window.kernel[-1]) - 1) * dilation
+    border = _border(convolution, read, filled, outputs // convolution.groups, extents)
+    missing = reach - convolution.x.shape[-2] - window.pads_before[-1]
+    border = replace(border, after=(*border.after[:-1], max(border.after[-1], missing)))
+
+    def compute(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        taps = neighbouring_taps(border.apply(tensors[0]), window, positions, depth)
+        sums = depthwise_dot_sum(taps, tensors[1], window, extents, layout, instruction.intrinsic(tile.lanes))
         return [_finish(convolution, sums, tensors[2:])]
 
     return _append(lowering, node, convolution, (packed, bias), compute, tile, name)

@@ -7,7 +7,7 @@ another place of the accumulators and for operand types that LLVM 22 no longer t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ class DotInstruction:
         data: element type of the input that it reads.
         weights: element type of the weights in memory.
         by_lanes: LLVM's name of the instruction for each number of int32 lanes.
+        spreads: whether all lanes take the same elements of the input. Else each has its own, as bytes of an int32.
     """
 
     name: str
@@ -32,6 +33,7 @@ class DotInstruction:
     data: str
     weights: str
     by_lanes: tuple[tuple[int, str], ...]
+    spreads: bool = True
 
     def lanes(self, wanted: int) -> int:
         """The narrowest vector of at least `wanted` lanes, or else the widest."""
@@ -42,10 +44,11 @@ class DotInstruction:
         """The name of the tensor intrinsic for a number of lanes, which is registered if it is not yet."""
         from tvm.s_tir import TensorIntrin
 
-        name = f"edgec_{self.name}_{self.weights}_{lanes}"
+        name = f"edgec_{self.name}_{self.weights}_{lanes}{'' if self.spreads else '_by_lane'}"
         if TensorIntrin.get(name, allow_missing=True) is None:
             llvm_name = dict(self.by_lanes)[lanes]
-            TensorIntrin.register(name, _description(self, lanes), _implementation(self, lanes, llvm_name))
+            described = _description(self, lanes) if self.spreads else _description_by_lane(self, lanes)
+            TensorIntrin.register(name, described, _implementation(self, lanes, llvm_name))
         return name
 
 
@@ -75,6 +78,12 @@ def dot_instruction(core: CoreDescription, weights: str) -> DotInstruction | Non
     return None
 
 
+def lane_instruction(core: CoreDescription, weights: str) -> DotInstruction | None:
+    """The instruction of a core that adds up several products in each lane, from bytes of its own; None without one."""
+    found = dot_instruction(core, weights)
+    return replace(found, spreads=False) if found is not None and found.name == "vpdpbusd" else None
+
+
 def _description(instruction: DotInstruction, lanes: int) -> Any:  # noqa: ANN401  TVM ships no types
     """What the instruction computes, as loops."""
     from tvm.script import tirx as T  # noqa: N812  as TVM's parser knows it
@@ -98,22 +107,49 @@ def _description(instruction: DotInstruction, lanes: int) -> Any:  # noqa: ANN40
     return description
 
 
+def _description_by_lane(instruction: DotInstruction, lanes: int) -> Any:  # noqa: ANN401  TVM ships no types
+    """What the instruction computes where each lane has elements of its own."""
+    from tvm.script import tirx as T  # noqa: N812  as TVM's parser knows it
+
+    depth, weights = instruction.depth, instruction.weights
+
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def description(a: T.handle, b: T.handle, c: T.handle) -> None:
+        x = T.match_buffer(a, (lanes,), "int32", offset_factor=1)
+        w = T.match_buffer(b, (lanes, depth), weights, offset_factor=1)
+        sums = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(sums[0:lanes], x[0:lanes], w[0:lanes, 0:depth])
+            T.writes(sums[0:lanes])
+            for i in T.serial(0, lanes):
+                for k in T.serial(0, depth):
+                    with T.sblock("update"):
+                        vi, vk = T.axis.remap("SR", [i, k])
+                        sums[vi] = sums[vi] + T.bitwise_and(T.shift_right(x[vi], vk * 8), 255) * T.cast(
+                            w[vi, vk], "int32"
+                        )
+
+    return description
+
+
 def _implementation(instruction: DotInstruction, lanes: int, llvm_name: str) -> Any:  # noqa: ANN401
     """The same as one call of the instruction."""
     from tvm.script import tirx as T  # noqa: N812  as TVM's parser knows it
 
-    depth, data, weights = instruction.depth, instruction.data, instruction.weights
+    weights = instruction.weights
+    depth, data = instruction.depth, instruction.data
+    read, data = (depth, data) if instruction.spreads else (lanes, "int32")
 
     def combined(x: Any, w: Any, sums: Any) -> Any:  # noqa: ANN401
         return _combined(instruction, lanes, llvm_name, x, w, sums)
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
-        x = T.match_buffer(a, (depth,), data, offset_factor=1)
+        x = T.match_buffer(a, (read,), data, offset_factor=1)
         w = T.match_buffer(b, (lanes, depth), weights, offset_factor=1)
         sums = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
         with T.sblock("root"):
-            T.reads(sums[0:lanes], x[0:depth], w[0:lanes, 0:depth])
+            T.reads(sums[0:lanes], x[0:read], w[0:lanes, 0:depth])
             T.writes(sums[0:lanes])
             sums[T.ramp(T.int32(0), 1, lanes)] = combined(x, w, sums)
 
@@ -127,9 +163,13 @@ def _combined(instruction: DotInstruction, lanes: int, llvm_name: str, data: Any
 
     depth, wide = instruction.depth, f"int32x{lanes}"
     identifier = tirx.const(tvm.target.codegen.llvm_lookup_intrinsic_id(llvm_name), "uint32")
-    read = np.dtype(instruction.data).itemsize * depth
-    word = tirx.reinterpret(f"int{8 * read}", data.vload([0], f"{instruction.data}x{depth}"))
-    spread = tirx.reinterpret(f"{instruction.data}x{lanes * depth}", tirx.Broadcast(word, lanes))
+    if instruction.spreads:
+        read = np.dtype(instruction.data).itemsize * depth
+        word = tirx.reinterpret(f"int{8 * read}", data.vload([0], f"{instruction.data}x{depth}"))
+        words = tirx.Broadcast(word, lanes)
+    else:
+        words = data.vload([0], wide)
+    spread = tirx.reinterpret(f"{instruction.data}x{lanes * depth}", words)
     factors = weights.vload([0, 0], f"{instruction.weights}x{lanes * depth}")
     old = sums.vload([0], wide)
     match instruction.name:

@@ -13,6 +13,7 @@ from edgec.backends.tvm.schedules.dense import schedule_dense
 from edgec.backends.tvm.schedules.kernel_schedule import Block, Function, KernelSchedule
 from edgec.backends.tvm.schedules.rowwise import schedule_without_anchor
 from edgec.backends.tvm.schedules.windowed import schedule_windowed
+from edgec.backends.tvm.schedules.windowed_dot import schedule_windowed_dot
 from edgec.backends.tvm.schedules.winograd import schedule_winograd
 from edgec.backends.tvm.stages import AnchorLayout, Role
 
@@ -69,7 +70,7 @@ def _first_line(error: Exception) -> str:
 def _anchor(kernel: KernelSchedule) -> tuple[Block, Role] | None:
     for block in kernel.blocks():
         role = kernel.role(block)
-        if role in (Role.DENSE, Role.DOT_PRODUCT, Role.WINDOWED, Role.WINOGRAD):
+        if role in (Role.DENSE, Role.DOT_PRODUCT, Role.WINDOWED, Role.WINDOWED_DOT, Role.WINOGRAD):
             return block, role
     return None
 
@@ -84,6 +85,8 @@ def _apply_template(kernel: KernelSchedule) -> None:
         schedule_dense(kernel, block)
     elif role is Role.WINOGRAD:
         schedule_winograd(kernel, block)
+    elif role is Role.WINDOWED_DOT:
+        schedule_windowed_dot(kernel, block)
     else:
         layout = AnchorLayout.of(kernel.schedule.get(block).annotations)
         schedule_windowed(kernel, block, layout.tile)

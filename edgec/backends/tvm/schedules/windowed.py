@@ -33,11 +33,11 @@ def schedule_windowed(kernel: KernelSchedule, anchor: Block, tile: ConvolutionTi
     channel_outer, vector, lane = schedule.split(spatial[-1], [None, tile.vectors, tile.lanes])
     row_extent = kernel.extent(spatial[-2])
     row_outer, row = schedule.split(spatial[-2], [None, tile.rows])
-    bordered = stage is not None and not kernel.is_output(stage) and _is_border(kernel, stage)
+    bordered = stage is not None and not kernel.is_output(stage) and adds_border(kernel, stage)
     if bordered:
         schedule.compute_inline(stage)
         stage = None
-    strips, planes = _strips(kernel, stage, spatial[:-2], tile.block)
+    strips, planes = strips_of(kernel, stage, spatial[:-2], tile.block)
     schedule.reorder(*strips, channel_outer, *planes, row_outer, *window, row, vector, lane)
     shared = kernel.parallel([*strips, channel_outer])
     outer = [*shared, *planes, row_outer]
@@ -64,7 +64,7 @@ def schedule_windowed(kernel: KernelSchedule, anchor: Block, tile: ConvolutionTi
     kernel.unroll(start_row)
 
 
-def _is_border(kernel: KernelSchedule, stage: Block) -> bool:
+def adds_border(kernel: KernelSchedule, stage: Block) -> bool:
     """Whether a stage only adds a border along the axes before the channels.
 
     Then it need not be stored: the outputs whose window lies inside the input are split off, and read it as it is.
@@ -78,7 +78,7 @@ def _is_border(kernel: KernelSchedule, stage: Block) -> bool:
     return len(source) == len(written) and source[-1] == written[-1]
 
 
-def _strips(
+def strips_of(
     kernel: KernelSchedule, stage: Block | None, loops: list[Loop], block: int
 ) -> tuple[list[Loop], list[Loop]]:
     """Loops outside and inside of which the input stage is filled: as much at a time as half the cache holds."""
