@@ -16,7 +16,7 @@ from edgec.core.tensor import Sample
 from edgec.graph.quantization_writer import Dialect, write_quantization
 from edgec.passes.calibration_ranges import Method
 from edgec.passes.equalise import equalise
-from edgec.passes.quantize_cost import slower_layers
+from edgec.passes.quantize_cost import slower_layers, speed_source
 from edgec.passes.quantize_layers import Layer, find_layers
 from edgec.passes.quantize_plan import Planner, Scheme, Signedness, WeightScheme
 from edgec.passes.sensitivity import Judge, layers_within_budget, sensitivities
@@ -84,7 +84,8 @@ class Quantize(Pass):
     computes in real numbers until the next layer's input is rounded.
 
     Case 1: layers that `ignore` names, and those whose weights are computed at run time, stay float.
-    Case 2: layers that are slower in integers on the target stay float: see `quantize_cost`.
+    Case 2: layers like those that were measured to be slower in integers on cores like the target's stay float: see
+        `quantize_cost`.
     Case 3: if the outputs lose more than `max_loss` or `min_snr_db` allow, the layers that hurt most alone stay float,
         as few as bisection finds.
     Case 4: weights of up to 4 bits are rounded so that the outputs on the samples change least: see
@@ -109,6 +110,7 @@ class Quantize(Pass):
         layers, skips = find_layers(model, options.ignore)
         stats["layers"] = len(layers) + len(skips)
         if options.speed is Speed.CHECKED:
+            stats["layers compared with fp32 on"] = speed_source(context.target)
             slow = slower_layers(layers, context.target)
             layers = [layer for layer in layers if layer.name not in slow]
             skips += [Skip(name, f"stays float: {reason}") for name, reason in slow.items()]
@@ -151,22 +153,21 @@ def _accurate_layers(
         return 1.0 - fidelity.agreement <= options.max_loss and noise >= options.min_snr_db
 
     context.progress.start("accuracy of quantized layers")
-    kept, fidelity = layers_within_budget(judge, ranked, acceptable)
+    chosen, fidelity = layers_within_budget(judge, ranked, acceptable)
     if fidelity is not None:
         stats["agreement on calibration samples"] = round(fidelity.agreement, 4)
-        stats["signal to noise on calibration samples"] = (
-            "exact" if fidelity.snr_db is None else f"{fidelity.snr_db:.1f} dB"
-        )
+        noise = "exact" if fidelity.snr_db is None else f"{fidelity.snr_db:.1f} dB"
+        stats["signal to noise on calibration samples"] = noise
+    kept = set(chosen)
+    hurt = [_hurt(name, alone.get(name), options) for name in ranked if name not in kept]
+    return tuple(name for name in names if name in kept), stats, hurt
+
+
+def _hurt(name: str, alone_db: float | None, options: QuantizeOptions) -> Skip:
+    """Why a layer stays float that costs too much accuracy."""
     limit = f"the outputs lose more than max_loss {options.max_loss:g} and min_snr_db {options.min_snr_db:g} allow"
-    chosen = set(kept)
-    hurt = [
-        Skip(name, f"stays float: {limit}; with it alone in integers they have {alone[name]:.1f} dB")
-        if name in alone
-        else Skip(name, f"stays float: {limit}")
-        for name in ranked
-        if name not in chosen
-    ]
-    return tuple(name for name in names if name in chosen), stats, hurt
+    measured = "" if alone_db is None else f"; with it alone in integers they have {alone_db:.1f} dB"
+    return Skip(name, f"stays float: {limit}{measured}")
 
 
 def _scheme(options: QuantizeOptions, context: PassContext) -> Scheme:

@@ -99,10 +99,24 @@ def test_ignored_layers_stay_float() -> None:
 def test_layers_stay_float_where_integers_are_slower() -> None:
     result = quantize(network(), "raspberry-pi-4")
     assert result.stats["layers in integers"] == 1
+    assert result.stats["layers compared with fp32 on"] == "raspberry-pi-4, by instructions"
     assert len(result.skipped) == 4
-    assert all("no dot product" in skip.reason for skip in result.skipped)
-    assert "a convolution of few channels takes 1.72 times" in result.skipped[0].reason
+    assert all("the instructions of fp32 in integers" in skip.reason for skip in result.skipped)
+    assert "a convolution of few channels like it (convolution 3x3, 3 to 32 channels" in result.skipped[0].reason
     assert quantize(network(), "raspberry-pi-4", speed="ignored").stats["layers in integers"] == 5
+
+
+def test_what_nobody_measured_is_said_to_be_so() -> None:
+    result = quantize(network(), "cortex-m7")
+    assert result.stats["layers compared with fp32 on"] == "nothing: no layers were measured for such a core"
+    assert result.stats["layers in integers"] == 5
+
+
+def test_a_core_with_a_dot_product_keeps_what_it_slows_down_in_float() -> None:
+    result = quantize(network(wild=True), "raspberry-pi-5", max_loss=1.0, min_snr_db=-100.0)
+    kinds = {skip.reason.split(" like it")[0] for skip in result.skipped}
+    assert "stays float: a depthwise convolution" in kinds
+    assert not any("a matrix product" in kind for kind in kinds)
 
 
 def test_the_target_chooses_the_sign() -> None:
