@@ -13,6 +13,9 @@ from edgec.training.graph_writer import GraphWriter, NoTorchFormError, Weight
 from edgec.training.operators import elementwise, layers, pictures, pooling, recurrent, shaping  # noqa: F401
 from edgec.training.operators.registry import OPERATORS
 
+_SPLIT_OPS = ("Attention", "RotaryEmbedding")
+_SPLIT = "; the pass `lower-functions` before this one makes operators of it that have one"
+
 
 @dataclass(frozen=True, eq=False)
 class TrainableNetwork:
@@ -75,7 +78,7 @@ def _write(writer: GraphWriter, node: ir.Node) -> str:
     problem = ""
     try:
         if function is None:
-            raise NoTorchFormError("this operator has no form in torch")
+            raise NoTorchFormError(f"this operator has no form in torch{_SPLIT if node.op_type in _SPLIT_OPS else ''}")
         written = function(writer, node)
         parts: list[fx.Node] = written if isinstance(written, list) else [written]
         for output, part in zip(node.outputs, parts, strict=False):

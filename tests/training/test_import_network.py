@@ -12,6 +12,7 @@ import pytest
 from edgec.core.errors import EdgecError
 from edgec.core.passes import PassContext
 from edgec.core.pipeline import OpenGate, Pipeline
+from edgec.core.recipe import make_pass
 from edgec.graph.cost import model_size
 from edgec.graph.inputs import sample_inputs
 from edgec.graph.load import load_model
@@ -161,6 +162,32 @@ def test_recurrent_layer(op: str, direction: str) -> None:
     g.output("states", None)
     g.output("last", None)
     model = unchecked(g)
+    assert worst_difference(import_network(model), model) < TOLERANCE
+
+
+@pytest.mark.parametrize("opset", [18, 21])
+def test_group_normalization(opset: int) -> None:
+    g = GraphBuilder("groups", opset)
+    scales = 2 if opset < 21 else 6
+    operands = [g.constant(np.linspace(0.5, 2.0, scales)), g.constant(np.linspace(-1.0, 1.0, scales))]
+    g.node("GroupNormalization", g.input("x", [1, 6, 5, 4]), *operands, num_groups=2, output="y")
+    g.output("y", None)
+    model = unchecked(g)
+    network = import_network(model)
+    assert worst_difference(network, model) < TOLERANCE
+    assert len(network.weights) == 2
+
+
+def test_attention_is_trained_as_what_it_is_made_of() -> None:
+    g = GraphBuilder("attention", 23)
+    parts = [g.input(name, [1, 2, 5, 4]) for name in ("q", "k", "v")]
+    g.node("Attention", *parts, output="y")
+    g.output("y", (1, 2, 5, 4))
+    model = exact(ir.from_proto(g.model()))
+    with pytest.raises(EdgecError) as caught:
+        import_network(model)
+    assert "`lower-functions`" in caught.value.details[0]
+    model = make_pass("lower-functions", {}).run(model, PassContext()).model
     assert worst_difference(import_network(model), model) < TOLERANCE
 
 

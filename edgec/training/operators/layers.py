@@ -149,6 +149,24 @@ def _instance_norm(writer: GraphWriter, node: ir.Node) -> fx.Node:
     return _normalised(writer, node, nn.GroupNorm(len(scale), len(scale), node.attributes.get_float("epsilon", 1e-5)))
 
 
+@operator("GroupNormalization")
+def _group_norm(writer: GraphWriter, node: ir.Node) -> fx.Node:
+    scale, bias = writer.weight(node, 1), writer.weight(node, 2)
+    groups, epsilon = node.attributes.get_int("num_groups"), node.attributes.get_float("epsilon", 1e-5)
+    # Before opset 21 each group has a scale, afterwards each channel.
+    if writer.opset >= 21:
+        module = nn.GroupNorm(groups, len(scale), epsilon)
+        return _filled(writer, node, module, scale, bias, writer.input(node))
+    normal = writer.call(functional.group_norm, writer.input(node), groups, None, None, epsilon)
+    return writer.call(_scaled_by_group, normal, writer.trained(node, 1), writer.trained(node, 2))
+
+
+def _scaled_by_group(x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    by_group = x.unflatten(1, (scale.numel(), -1))
+    shape = (1, -1, *(1,) * (by_group.dim() - 2))
+    return (by_group * scale.reshape(shape) + bias.reshape(shape)).flatten(1, 2)
+
+
 @operator("LayerNormalization")
 def _layer_norm(writer: GraphWriter, node: ir.Node) -> fx.Node:
     scale = writer.weight(node, 1)
