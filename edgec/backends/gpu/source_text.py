@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from edgec.backends.gpu.launch_plan import GpuProgram, Language
 
 _HEXADECIMAL = re.compile(r"(-?0x[0-9a-fA-F.]+p[+-]?\d+)(f?)/\*[^*]*\*/")
-_SIGNATURE = re.compile(r"^__kernel void (\w+)\((.*)\)( \{|;)$", re.MULTILINE)
+_SIGNATURE = re.compile(r"^__kernel void (\w+)\((.*)\) \{$", re.MULTILINE)
+_PROTOTYPE = re.compile(r"^__kernel void \w+\(.*\);\n", re.MULTILINE)
 _POINTER = re.compile(r"^__global (.+?)\* (restrict )?(\w+)$")
 
 _CUDA_TYPES = """\
@@ -52,7 +53,8 @@ def _decimal(found: re.Match[str]) -> str:
 
 
 def _opencl(text: str) -> str:
-    return _SIGNATURE.sub(_with_offsets, text)
+    # TVM declares every kernel again before each: the text would grow by the square of their number.
+    return _SIGNATURE.sub(_with_offsets, _PROTOTYPE.sub("", text))
 
 
 def _with_offsets(found: re.Match[str]) -> str:
@@ -65,5 +67,4 @@ def _with_offsets(found: re.Match[str]) -> str:
         kind, restrict, name = pointer[1], pointer[2] or "", pointer[3]
         parameters += [f"__global uchar* {restrict}{name}_memory", f"const uint {name}_offset"]
         declarations.append(f"  __global {kind}* {restrict}{name} = (__global {kind}*)({name}_memory + {name}_offset);")
-    head = f"__kernel void {found[1]}({', '.join(parameters)}){found[3]}"
-    return head if found[3] == ";" else "\n".join([head, *declarations])
+    return "\n".join([f"__kernel void {found[1]}({', '.join(parameters)}) {{", *declarations])
