@@ -84,7 +84,7 @@ def test_cuda_is_compiled_for_the_architecture(target: str, tmp_path: Path) -> N
 
 
 def test_without_nvrtc_the_source_is_shipped_and_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgec.backends.gpu.nvrtc._library", lambda: None)
+    monkeypatch.setattr("edgec.backends.gpu.nvrtc._installed", lambda package, path: None)
     folder, report = _build(conv_net(), "jetson-nano-gpu", tmp_path)
     assert not (folder / "src" / "kernels.cubin").exists()
     assert (folder / "src" / "kernels.cu").is_file()

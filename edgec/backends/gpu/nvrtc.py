@@ -15,8 +15,8 @@ from edgec.core.errors import EdgecError
 INSTALL_NVRTC = "pip install 'edgec[gpu]'"
 MACHINE_CODE = "src/kernels.cubin"
 """Where an artefact keeps it."""
-_PACKAGE = "nvidia.cuda_nvrtc"
-_LIBRARY = "lib/libnvrtc.so.12"
+_LIBRARY = ("nvidia.cuda_nvrtc", "lib/libnvrtc.so.12")
+_HEADERS = ("nvidia.cuda_runtime", "include")
 _LAST_LINES = 20
 
 
@@ -24,18 +24,18 @@ def compile_cuda(source: str, architecture: str) -> bytes | None:
     """Machine code (a cubin) of CUDA C; None if NVRTC is not installed.
 
     Args:
-        source: CUDA C that includes no file.
+        source: CUDA C; it may include CUDA's own headers.
         architecture: `sm_53`.
 
     Raises:
         EdgecError: EC0402 with the compiler's words if it refuses the source.
     """
-    path = _library()
-    if path is None:
+    path, headers = _installed(*_LIBRARY), _installed(*_HEADERS)
+    if path is None or headers is None:
         return None
     library = ctypes.CDLL(str(path))
     unit = ctypes.c_void_p()
-    options = (f"--gpu-architecture={architecture}".encode(), b"--device-as-default-execution-space", b"-w")
+    options = (f"--gpu-architecture={architecture}".encode(), f"--include-path={headers}".encode(), b"-w")
     library.nvrtcCreateProgram(ctypes.byref(unit), source.encode(), b"kernels.cu", 0, None, None)
     status = library.nvrtcCompileProgram(unit, len(options), (ctypes.c_char_p * len(options))(*options))
     try:
@@ -46,14 +46,14 @@ def compile_cuda(source: str, architecture: str) -> bytes | None:
         library.nvrtcDestroyProgram(ctypes.byref(unit))
 
 
-def _library() -> Path | None:
+def _installed(package: str, path: str) -> Path | None:
     try:
-        found = importlib.util.find_spec(_PACKAGE)
+        found = importlib.util.find_spec(package)
     except ModuleNotFoundError:
         return None
     folders = found.submodule_search_locations if found is not None else None
-    path = Path(next(iter(folders))) / _LIBRARY if folders else None
-    return path if path is not None and path.is_file() else None
+    place = Path(next(iter(folders))) / path if folders else None
+    return place if place is not None and place.exists() else None
 
 
 def _product(library: ctypes.CDLL, what: str, unit: ctypes.c_void_p) -> bytes:
