@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="with jets.onnx and data.npz")
     parser.add_argument("--recipes", nargs="*", help="names of recipes; all unless said")
     parser.add_argument("--render", action="store_true", help="write the page only")
+    parser.add_argument("--no-count", action="store_true", help="leave Yosys out, which takes minutes a network")
     options = parser.parse_args()
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if not options.render:
@@ -50,14 +51,17 @@ def main() -> None:
             parser.error("name the folder that examples/jet_tagging/train.py wrote")
         for recipe in sorted(RECIPES.glob("*.toml")):
             if not options.recipes or recipe.stem in options.recipes:
-                found[recipe.stem] = found.get(recipe.stem) or row(recipe, options.folder)
+                if recipe.stem not in found:
+                    found[recipe.stem] = built(recipe, options.folder)
+                if not options.no_count and "luts" not in found[recipe.stem]:
+                    found[recipe.stem] |= counted(options.folder / recipe.stem / "model.onnx")
                 RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
                 print(recipe.stem, found[recipe.stem], flush=True)
     PAGE.write_text(page(found), encoding="utf-8")
 
 
-def row(recipe: Path, folder: Path) -> dict[str, float | str]:
-    """Build with one recipe, and count the tables of what came out."""
+def built(recipe: Path, folder: Path) -> dict[str, float | str]:
+    """Build with one recipe: accuracy and the estimate of its tables."""
     out = folder / recipe.stem
     if not (out / "report.json").exists():
         command = ["build", str(folder / "jets.onnx"), "--data", str(folder / "data.npz"), "--recipe", str(recipe)]
@@ -70,9 +74,6 @@ def row(recipe: Path, folder: Path) -> dict[str, float | str]:
         when: 100 * sum(each[when] * each["samples"] for each in classes) / total for when in ("before", "after")
     }
     estimate = report["metrics"]["luts"]
-    counted = measure(
-        integer_graph(load_model(out / "model.onnx", quantisers=True).model), "edgec-even", FAMILY, ADDERS
-    )
     return {
         "what": recipe.read_text().splitlines()[0].removeprefix("# ").removesuffix("."),
         "float": accuracy["before"],
@@ -80,9 +81,13 @@ def row(recipe: Path, folder: Path) -> dict[str, float | str]:
         "estimated_luts": estimate["value"],
         "least_luts": estimate["low"],
         "most_luts": estimate["high"],
-        "luts": counted["luts"],
-        "registers": counted["registers"],
     }
+
+
+def counted(model: Path) -> dict[str, float]:
+    """Tables and registers of the Verilog of a quantised model."""
+    found = measure(integer_graph(load_model(model, quantisers=True).model), "edgec-even", FAMILY, ADDERS)
+    return {name: found[name] for name in ("luts", "registers")}
 
 
 def page(found: dict[str, dict[str, float | str]]) -> str:
@@ -104,7 +109,7 @@ def page(found: dict[str, dict[str, float | str]]) -> str:
     ]
     lines += [
         f"| {each['what']} | {each['accuracy']:.2f} % | {float(each['float']) - float(each['accuracy']):.2f}"
-        f" | {each['luts']:,} | {each['registers']:,}"
+        f" | {_whole(each.get('luts'))} | {_whole(each.get('registers'))}"
         f" | {each['estimated_luts']:,.0f} ({each['least_luts']:,.0f} to {each['most_luts']:,.0f}) |"
         for each in found.values()
     ]
@@ -115,16 +120,17 @@ def page(found: dict[str, dict[str, float | str]]) -> str:
         "| what | accuracy | LUTs | source |",
         "|---|---|---|---|",
     ]
-    lines += [
-        f"| {what} | {accuracy} % | {'not given' if luts is None else f'{luts:,}'} | {source} |"
-        for what, accuracy, luts, source in PUBLISHED
-    ]
+    lines += [f"| {what} | {accuracy} % | {_whole(luts)} | {source} |" for what, accuracy, luts, source in PUBLISHED]
     lines += [
         "",
         "Coelho et al., “Automatic heterogeneous quantization of deep neural networks for low-latency inference on the",
         "edge for particle detectors”, Nature Machine Intelligence 3, 2021; its numbers are quoted from memory.",
     ]
     return "\n".join([*lines, ""])
+
+
+def _whole(number: float | str | None) -> str:
+    return "not known" if number is None else f"{number:,}"
 
 
 if __name__ == "__main__":
