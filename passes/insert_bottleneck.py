@@ -103,12 +103,11 @@ class InsertBottleneck(Pass):
         bottleneck = Bottleneck(
             place.value, layers.made, layers.latent, layers.encoder, layers.decoder, _matched(model, place, options)
         )
-        learnt = options.coding is Coding.LEARNT
         trained = train_bottleneck(
             *(model, changed, bottleneck),
             LatentCoding(
                 options.coding is not Coding.FLOAT,
-                options.bit_price if learnt else None,
+                options.bit_price if options.coding is Coding.LEARNT else None,
                 options.coding_epochs,
                 options.freeze_encoder,
             ),
@@ -118,16 +117,7 @@ class InsertBottleneck(Pass):
             cache=Cache(),
         )
         written = _written(changed, layers.latent, trained.quantizer, trained.counts)
-        stats = _sizes(written, place, layers, options)
-        if trained.bits is not None:
-            stats["bytes a sample, entropy-coded"] = round(trained.bits / 8, 1)
-        stages = {"layers": trained.distillation, "layers, priced": trained.priced, "network": trained.tuning}
-        for name, outcome in stages.items():
-            if outcome is None:
-                continue
-            stats[f"loss of the first epoch, {name}"] = round(outcome.losses[0], 5)
-            stats[f"loss of the last epoch, {name}"] = round(outcome.losses[-1], 5)
-            stats[f"epochs found in the cache, {name}"] = outcome.resumed
+        stats = _sizes(written, place, layers, options) | trained.figures()
         assumptions = [] if options.cut else [f"the bottleneck stands at `{place.value}`: the fewest positions travel"]
         assumptions.append(f"the network learned from {trained.tuning.learned_from}")
         if not trained.tuning.at_once:

@@ -8,7 +8,7 @@ Systems", WACV 2022, section 3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -93,6 +93,19 @@ class BottleneckTraining:
     quantizer: Quantizer | None
     counts: tuple[tuple[int, ...], ...]
     bits: float | None
+
+    def figures(self) -> dict[str, int | float | str]:
+        """What a report says of it."""
+        found: dict[str, int | float | str] = {}
+        if self.bits is not None:
+            found["bytes a sample, entropy-coded"] = round(self.bits / 8, 1)
+        stages = {"layers": self.distillation, "layers, priced": self.priced, "network": self.tuning}
+        for name, outcome in stages.items():
+            if outcome is not None:
+                found[f"loss of the first epoch, {name}"] = round(outcome.losses[0], 5)
+                found[f"loss of the last epoch, {name}"] = round(outcome.losses[-1], 5)
+                found[f"epochs found in the cache, {name}"] = outcome.resumed
+        return found
 
 
 def train_bottleneck(
@@ -269,7 +282,10 @@ def _observed(network: TrainableNetwork, value: str, samples: TrainingSamples) -
     """What some samples make of a value, before anything that stands behind it: [samples, channels, ...]."""
     source = next(node for node in network.module.graph.nodes if node.meta.get("onnx_value") == value)
     seen: list[Tensor] = []
-    keep: Callable[[nn.Module, tuple[Tensor, ...], Tensor], None] = lambda _layer, _given, made: seen.append(made)  # noqa: E731
+
+    def keep(_layer: nn.Module, _given: tuple[Tensor, ...], made: Tensor) -> None:
+        seen.append(made)
+
     handle = network.module.get_submodule(source.target).register_forward_hook(keep)
     runner = BatchRunner(network.module, samples)
     seen.clear()
