@@ -27,20 +27,26 @@ def take_units(model: ir.Model) -> list[BinaryUnit]:
 
 
 def take_rounding(model: ir.Model) -> list[str]:
-    """Let QuantizeLinear and DequantizeLinear go, in place; the names of the nodes whose weights were integers."""
+    """Let QuantizeLinear with DequantizeLinear, and QONNX's Quant, go, in place.
+
+    Returns:
+        The names of the nodes whose weights were rounded.
+    """
     names, rounded = Names(model), []
     for node in list(model.graph):
-        if node.domain != "" or node.op_type != "DequantizeLinear":
+        source, result = node.inputs[0] if node.inputs else None, node.outputs[0]
+        if source is None or (node.domain, node.op_type) not in (("", "DequantizeLinear"), (QONNX_DOMAIN, "Quant")):
             continue
-        result, source = node.outputs[0], node.inputs[0]
-        contents = real_weights(result)
-        quantize = None if source is None else source.producer()
+        contents = real_weights(result) if node.domain == "" else constant(source)
         if contents is not None:
             rounded += [str(reader.name) for reader, place in result.uses() if place == 1]
-            made = add_constant(model.graph, names.fresh(f"{result.name}.real"), contents)
-            replace_value(result, made, names)
-        elif quantize is not None and quantize.op_type == "QuantizeLinear" and quantize.inputs[0] is not None:
-            replace_value(result, quantize.inputs[0], names)
+            source = add_constant(model.graph, names.fresh(f"{result.name}.real"), contents)
+        elif node.domain == "":
+            quantize = source.producer()
+            if quantize is None or quantize.op_type != "QuantizeLinear" or quantize.inputs[0] is None:
+                continue
+            source = quantize.inputs[0]
+        replace_value(result, source, names)
     remove_dead_code(model)
     return rounded
 

@@ -137,6 +137,17 @@ def test_training_goes_on_from_the_written_network(binary: PassResult) -> None:
     assert (outputs(plain).argmax(-1) == outputs(binary.model).argmax(-1)).all()
 
 
+def test_the_dialect_of_hardware_is_trained_further_too() -> None:
+    model = run("binarize", pictures_net(), epochs=1, dialect="qonnx").model
+    kinds = Counter(node.op_type for node in model.graph)
+    assert kinds["BipolarQuant"] == 4
+    assert kinds["Quant"] >= 4
+    assert not kinds["QuantizeLinear"]
+    result = run("train-mst", model, epochs=1, dialect="qonnx")
+    assert result.stats["binary layers"] == 2
+    assert Counter(node.op_type for node in result.model.graph) == kinds
+
+
 @pytest.mark.parametrize("folded", [False, True])
 def test_units_are_read_as_they_were_written(folded: bool) -> None:
     model, units = chain()
