@@ -23,6 +23,9 @@ from edgec.core.target import Target
 from edgec.core.target_hls import HlsTool
 from edgec.graph.reference import ReferenceSession
 from edgec.measure.hls_simulation import raise_for_layer, simulate
+from edgec.passes.calibration import Observed
+from edgec.passes.calibration_ranges import Method
+from edgec.passes.quantize_plan import Scheme, Signedness
 from tests.rtl import quantised_networks
 
 pytest.importorskip("hls4ml")
@@ -150,6 +153,15 @@ def test_scales_that_are_no_powers_of_two_are_refused() -> None:
     assert rows
     assert all("power of two" in row.reason for row in rows)
     assert rows[0].hint == "quantise with power_of_two = true"
+
+
+def test_values_get_no_zero_points_for_this_backend() -> None:
+    centred = Signedness.TARGET.for_target(target_with(HlsTool.VITIS))
+    scheme = Scheme(Method.MIN_MAX, 99.9, 6, centred, power_of_two=True)
+    for low, high, signed in ((-1.0, 3.0, True), (0.0, 3.0, False)):
+        quantizer = scheme.quantizer([Observed(low, high, np.zeros(0, np.int64), np.zeros(0))])
+        assert quantizer.signed is signed
+        assert not quantizer.zero_point.any()
 
 
 def test_an_overflow_is_found_and_its_layer_named(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def stored(model: ir.Model) -> list[np.ndarray]:
     return [tensor for tensor in tensors if tensor.dtype == np.int8 and tensor.ndim > 1]
 
 
-@pytest.mark.parametrize("activations", ["unsigned", "signed", "symmetric"])
+@pytest.mark.parametrize("activations", ["unsigned", "signed", "symmetric", "centred"])
 @pytest.mark.parametrize("bits", [8, 4])
 def test_scales_that_are_powers_of_two_give_exactly_the_trained_network(
     trained: ir.Model, bits: int, activations: str
