@@ -138,6 +138,12 @@ def test_control_flow_is_refused_with_a_reason() -> None:
     assert raised.value.code.code == "EC0401"
 
 
+def test_half_precision_is_refused_with_a_reason() -> None:
+    model = _network("float16[4,6] x", "y = Relu(x) z = Identity(y)", {}, ("z",))
+    (first, *_) = unsupported(ir.from_proto(model), load_target("opencl-generic"))
+    assert "float16" in first.reason
+
+
 def test_loops_on_a_single_thread_are_told() -> None:
     model = _network("float[4,6] x", "y = CumSum(x, axis) z = Identity(y)", {}, ("z",))
     model.graph.initializer.append(numpy_helper.from_array(np.array(1), "axis"))

@@ -59,16 +59,20 @@ class GpuKernels:
 
 def unsupported(model: ir.Model, target: Target) -> tuple[Fallback, ...]:
     """Every node that cannot be lowered for a graphics processor, with the reason and what would help."""
-    branching = tuple(
-        Fallback(
-            node=str(node.name),
-            reason=f"{node.op_type} decides on the host what the device does next; a list of launches is fixed",
-            hint="build for a processor, or unroll the loop before the export",
+    refused = tuple(found for node in model.graph if (found := _refused(node)) is not None)
+    return refused + unsupported_nodes(form_integer_nodes(model).model, core_of(target))
+
+
+def _refused(node: ir.Node) -> Fallback | None:
+    if node.op_type in _CONTROL_FLOW and node.domain in ("", "ai.onnx"):
+        reason = f"{node.op_type} decides on the host what the device does next; a list of launches is fixed"
+        return Fallback(
+            node=str(node.name), reason=reason, hint="build for a processor, or unroll it before the export"
         )
-        for node in model.graph
-        if node.op_type in _CONTROL_FLOW and node.domain in ("", "ai.onnx")
-    )
-    return branching + unsupported_nodes(form_integer_nodes(model).model, core_of(target))
+    if any(value.dtype == ir.DataType.FLOAT16 for value in node.outputs):
+        reason = "it computes in float16, for which there are no kernels on graphics processors yet"
+        return Fallback(node=str(node.name), reason=reason, hint="build the network in float32")
+    return None
 
 
 def make_launch_plan(model: ir.Model, target: Target, *, name: str, progress: Progress) -> GpuKernels:
