@@ -158,8 +158,8 @@ def test_quantized_convolutions_are_exact(case: Case, name: str, seed: int) -> N
     ("dtype", "channels", "window", "pads", "dilations"),
     [
         ("uint8", 96, (5, 5), (2, 2, 2, 2), (1, 1)),
-        ("int8", 40, (3, 3), (2, 2, 2, 2), (2, 2)),
-        ("uint8", 24, (3, 7), (0, 3, 1, 1), (1, 1)),
+        ("int8", 48, (3, 3), (2, 2, 2, 2), (2, 2)),
+        ("uint8", 32, (3, 7), (0, 3, 1, 1), (1, 1)),
     ],
 )
 def test_depthwise_convolutions_add_up_taps_exactly(

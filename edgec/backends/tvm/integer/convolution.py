@@ -117,8 +117,7 @@ def emit_integer_convolution(lowering: Lowering, node: ir.Node, convolution: Int
     """
     if convolution.groups > 1 and convolution.weights.shape[1] == 1:
         by_lane = lane_instruction(lowering.core, str(convolution.weights.dtype))
-        # With a stride too few neighbours share the bytes that are brought together: plain products are as fast.
-        if by_lane is None or convolution.window.strides[-1] > 1:
+        if by_lane is None or not _taps_pay(lowering, convolution):
             return _emit_depthwise(lowering, node, convolution, name)
         return _emit_depthwise_dot(lowering, node, convolution, by_lane, name)
     instruction = dot_instruction(lowering.core, str(convolution.weights.dtype))
@@ -198,7 +197,7 @@ def _emit_depthwise(lowering: Lowering, node: ir.Node, convolution: IntegerConvo
     described, weights = convolution.described, convolution.weights
     outputs = weights.shape[0]
     extents = (convolution.x.shape[0], *described.outputs)
-    tile = windowed_tile(extents, outputs, convolution.window.kernel[-1], lowering.core, dtype_bytes=4)
+    tile = _depthwise_tile(lowering, convolution)
     filled = math.ceil(outputs / tile.block) * tile.block
     packed = stored_weights(lowering, node, f"{name}.weights", pack_depthwise(weights, filled))
     read = _Input(convolution.x.dtype, 0, convolution.zero_point)
@@ -214,16 +213,28 @@ def _emit_depthwise(lowering: Lowering, node: ir.Node, convolution: IntegerConvo
     return _append(lowering, node, convolution, (packed, bias), compute, tile, name)
 
 
+def _taps_pay(lowering: Lowering, convolution: IntegerConvolution) -> bool:
+    """Whether bringing neighbouring taps together costs less than it saves.
+
+    With a stride too few neighbours share the bytes; channels that do not fill their vectors want a copy with checks.
+    """
+    block = _depthwise_tile(lowering, convolution).block
+    return convolution.window.strides[-1] == 1 and convolution.weights.shape[0] % block == 0
+
+
+def _depthwise_tile(lowering: Lowering, convolution: IntegerConvolution) -> ConvolutionTile:
+    extents = (convolution.x.shape[0], *convolution.described.outputs)
+    taps = convolution.window.kernel[-1]
+    return windowed_tile(extents, convolution.weights.shape[0], taps, lowering.core, dtype_bytes=4)
+
+
 def _emit_depthwise_dot(
     lowering: Lowering, node: ir.Node, convolution: IntegerConvolution, instruction: DotInstruction, name: str
 ) -> Value:
     """With several taps of the window in one instruction."""
     described, weights, window = convolution.described, convolution.weights, convolution.window
     outputs, depth = weights.shape[0], instruction.depth
-    tile = windowed_tile(
-        (convolution.x.shape[0], *described.outputs), outputs, window.kernel[-1], lowering.core, dtype_bytes=4
-    )
-    tile = _fitting(tile, instruction)
+    tile = _fitting(_depthwise_tile(lowering, convolution), instruction)
     filled = math.ceil(outputs / tile.block) * tile.block
     packed = stored_weights(lowering, node, f"{name}.weights", pack_taps(weights, filled, depth))
     read = _input_for(convolution, instruction.data)
