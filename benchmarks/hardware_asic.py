@@ -141,8 +141,8 @@ def page(found: dict[str, dict[str, Any]]) -> str:
             "",
             f"Of the cells of `{SAME}`, before placement: "
             + ", ".join(f"{area:.2f} mm2 {part}" for part, area in parts)
-            + ". Yosys makes adders of single gates where a vendor's synthesiser has full-adder cells, and the table's"
-            " cells are of one size; both make sums larger. Energy depends on the showers and the weights, which are"
+            + ". Yosys makes adders of single gates where other synthesisers have full-adder cells, which is likely to"
+            " cost area and energy; that was not measured. Energy depends on the showers and the weights, which are"
             " ours and not the experiment's.",
         ]
     return "\n".join([*lines, ""])
