@@ -160,7 +160,7 @@ def test_loops_on_a_single_thread_are_told() -> None:
     threads=st.sampled_from([128, 256, 1024]),
 )
 def test_tiles_fit_every_device(rows: int, columns: int, depth: int, units: int, kib: int, threads: int) -> None:
-    device = Device("cuda", threads, kib * 1024, units)
+    device = Device(threads, kib * 1024, units)
     tile = choose_product_tile(1, rows, columns, depth, device, 4)
     assert 1 <= math.prod(tile.threads) <= threads
     assert (tile.rows + tile.columns) * tile.depth * 4 <= kib * 1024

@@ -22,13 +22,11 @@ class Device:
     """A graphics processor as a kernel writer sees it.
 
     Attributes:
-        language: of the kernels.
         max_threads: threads of a group.
         shared_bytes: memory that the threads of a group share.
         compute_units: groups that run at the same time, at least.
     """
 
-    language: str
     max_threads: int
     shared_bytes: int
     compute_units: int
@@ -38,7 +36,6 @@ class Device:
         """The device of a target."""
         gpu = gpu_of(target)
         return cls(
-            language=gpu.api,
             max_threads=int(gpu.max_threads.value),
             shared_bytes=int(gpu.shared_memory_kib.value * 1024),
             compute_units=int(gpu.compute_units.value),
