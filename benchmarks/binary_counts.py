@@ -70,9 +70,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     found: dict[str, dict[str, dict[str, int]]] = {}
-    print(
-        "| target | kernel | instructions | rest | over binary | with the rest |\n|---|---|---|---|---|---|"
-    )
+    print("| target | kernel | instructions | rest | over binary | with the rest |\n|---|---|---|---|---|---|")
     for target in options.targets:
         rows = {kind: counts(kind, target) for kind in KINDS}
         found[target] = {kind: {"kernel": kernel, "rest": rest} for kind, (kernel, rest) in rows.items()}
