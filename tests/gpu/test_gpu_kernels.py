@@ -43,6 +43,11 @@ ODD_SHAPES = (
     last = Conv(joined, w_joined)
     sum = Add(last, joined)
     average = GlobalAveragePool(sum)
+    squeezed = Conv(average, w_squeezed)
+    opened = Conv(squeezed, w_opened, b_opened)
+    weight = HardSigmoid(opened)
+    narrow = MatMul(left, w_narrow)
+    positive = Relu(narrow)
     stack = MatMul(left, right)
     flat = Gemm<transB=1>(row, w_row, b_row)
     share = Softmax<axis=-1>(rows)
@@ -57,12 +62,16 @@ ODD_SHAPES = (
         "w_deep": (6, 5, 1, 1),
         "w_pairs": (8, 3, 2, 2),
         "w_joined": (14, 14, 1, 1),
+        "w_squeezed": (2, 14, 1, 1),
+        "w_opened": (14, 2, 1, 1),
+        "b_opened": (14,),
+        "w_narrow": (24, 1),
         "w_row": (50, 96),
         "b_row": (50,),
         "scale": (37,),
         "shift": (37,),
     },
-    ("swish", "pooled", "average", "stack", "flat", "share", "normal", "across", "place", "most"),
+    ("swish", "pooled", "average", "weight", "positive", "stack", "flat", "share", "normal", "across", "place", "most"),
 )
 
 

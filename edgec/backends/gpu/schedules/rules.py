@@ -75,12 +75,21 @@ def _template(kernel: GpuSchedule) -> None:
         return
     block, role = found
     axes = contraction_axes(kernel, block) if role is Role.DENSE else None
-    if axes is not None and axes.extent(axes.rows) == 1 and is_shared_sum(kernel, block):
+    of_a_vector = axes is not None and (axes.extent(axes.rows) == 1 or _stored_columns(kernel) == 1)
+    if of_a_vector and is_shared_sum(kernel, block):
         schedule_shared_sum(kernel, kernel.name(block))
-    elif axes is not None:
+    elif axes is not None and not of_a_vector:
         schedule_tiled_product(kernel, block, axes)
     else:
         schedule_window(kernel, block)
+
+
+def _stored_columns(kernel: GpuSchedule) -> int:
+    """Columns of a contraction's result; those of its sums may be filled up to a block of packed weights.
+
+    Along an axis of one element TVM forgets which of a tile's threads are to store it: all of them would.
+    """
+    return int(kernel.schedule.get(kernel.blocks()[-1]).writes[0].source.shape[-1])
 
 
 def _without_anchor(kernel: GpuSchedule) -> None:
