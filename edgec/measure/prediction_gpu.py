@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 _SHARE_OF_PEAK = 0.4
 _SHARE_OF_PEAK_BY_KIND = {KernelKind.DEPTHWISE: 0.15, KernelKind.VECTOR: 0.1}
-"""What kernels reach of the peak, assumed. NVIDIA's own library reaches 0.45 to 0.8 in fp16 on a Jetson Nano, by the
-published latencies of ResNet-34, ResNet-50 and VGG-16 (torch2trt)."""
+"""What kernels reach of the peak, assumed."""
 _RESULTS_PER_LANE = 4
 """Results that a lane computes side by side, to cover the latency of its instructions."""
 _PRODUCTS_OF_DP4A = 4
