@@ -26,7 +26,7 @@ from layer_match import Pair, kernels_of, match, node_of, profiled_runs, table
 
 from edgec.measure.counting_plugin import counting_plugin
 
-CORES = {"raspberry-pi-3": "cortex-a53", "jetson-nano": "cortex-a57", "raspberry-pi-4": "cortex-a72"}
+CORES = {"raspberry-pi-3": "cortex-a53", "jetson-nano-cpu": "cortex-a57", "raspberry-pi-4": "cortex-a72"}
 ROOT = Path.home() / ".cache/edgec-benchmarks/arm64"
 _MARK_CALL, _CLOCK_CALL, _NO_CALL = 173, 113, -1
 """Linux's numbers of `getppid` and `clock_gettime` on aarch64; and of nothing."""

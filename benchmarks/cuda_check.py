@@ -25,7 +25,7 @@ import numpy as np
 
 _WARMUP = 20
 _ITERATIONS = 200
-_TEMPLATE = "jetson-orin-nano-gpu"
+_TEMPLATE = "jetson-orin-nano"
 _MAJOR, _MINOR = 75, 76
 
 
@@ -80,12 +80,7 @@ def build_for(model: Path, architecture: str, out: Path, *, half: bool) -> None:
             model=model,
             target=str(sheet),
             recipe="float16" if half else "exact",
-            data=None,
-            shapes={},
-            threads=1,
             out=out,
-            seed=0,
-            keep_steps=False,
         )
         build(options, Silent())
 

@@ -51,8 +51,8 @@ TARGETS = {
     "raspberry-pi-3": ("Raspberry Pi 3 Model B+", 0),
     "raspberry-pi-4": ("Raspberry Pi 4 Model B", 0),
     "raspberry-pi-5": ("Raspberry Pi 5 Broadcom BCM2712, Cortex-A76", 0),
-    "jetson-nano": ("NVIDIA Jetson Nano", 0),
-    "jetson-orin-nano": ("NVIDIA Jetson Orin Nano", 0),
+    "jetson-nano-cpu": ("NVIDIA Jetson Nano", 0),
+    "jetson-orin-nano-cpu": ("NVIDIA Jetson Orin Nano", 0),
     "visionfive2": ("VisionFive2", 0),
 }
 

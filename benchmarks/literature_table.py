@@ -55,9 +55,9 @@ PUBLISHED = (
     Published("raspberry-pi-3", "resnet50", 725.8, 3.7, f"{TVM}; 3.7 W {GEERLING}", SLOWER),
     Published("raspberry-pi-3", "squeezenet", 94.1, 3.7, f"{TVM}; 3.7 W {GEERLING}", SLOWER),
     Published("raspberry-pi-3", "vgg16", 1760, 3.7, f"{TVM}; 3.7 W {GEERLING}", SLOWER),
-    Published("jetson-nano", "resnet50", 29.8, 10, TENSORRT, GRAPHICS),
-    Published("jetson-nano", "squeezenet", 4.34, 10, TENSORRT, GRAPHICS),
-    Published("jetson-nano", "vgg16", 85.1, 10, TENSORRT, GRAPHICS),
+    Published("jetson-nano-cpu", "resnet50", 29.8, 10, TENSORRT, GRAPHICS),
+    Published("jetson-nano-cpu", "squeezenet", 4.34, 10, TENSORRT, GRAPHICS),
+    Published("jetson-nano-cpu", "vgg16", 85.1, 10, TENSORRT, GRAPHICS),
 )
 
 

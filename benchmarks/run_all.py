@@ -22,7 +22,7 @@ import peers
 import performance_page
 
 _HERE = Path(__file__).parent
-_ARM_TARGETS = ("raspberry-pi-4", "jetson-nano")
+_ARM_TARGETS = ("raspberry-pi-4", "jetson-nano-cpu")
 
 
 def collect(folder: Path | None, out: Path, skipped: list[str]) -> list[Path]:

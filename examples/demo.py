@@ -11,7 +11,7 @@ import numpy as np
 from fetch_model import fetch
 
 OUT = Path("out/demo")
-TARGETS = ("host", "raspberry-pi-4", "jetson-nano")
+TARGETS = ("host", "raspberry-pi-4", "jetson-nano-cpu")
 
 
 def edgec(*arguments: str) -> None:

@@ -27,13 +27,7 @@ def _build(model: onnx.ModelProto, target: str, folder: Path) -> tuple[Path, Rep
     options = BuildOptions(
         model=path,
         target=target,
-        recipe="exact",
-        data=None,
-        shapes={},
-        threads=1,
         out=folder / "artifact",
-        seed=0,
-        keep_steps=False,
     )
     return folder / "artifact", build(options, Silent()).report
 
@@ -66,7 +60,7 @@ def test_without_an_opencl_driver_the_artefact_is_unverified(tmp_path: Path, mon
     assert latency.mode == Mode.PREDICTED
 
 
-@pytest.mark.parametrize("target", ["jetson-nano-gpu", "jetson-orin-nano-gpu"])
+@pytest.mark.parametrize("target", ["jetson-nano", "jetson-orin-nano"])
 def test_cuda_is_compiled_for_the_architecture(target: str, tmp_path: Path) -> None:
     if importlib.util.find_spec("nvidia") is None:
         pytest.skip("NVRTC is not installed (pip install 'edgec[gpu]')")
@@ -85,7 +79,7 @@ def test_cuda_is_compiled_for_the_architecture(target: str, tmp_path: Path) -> N
 
 def test_without_nvrtc_the_source_is_shipped_and_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgec.backends.gpu.nvrtc._installed", lambda package, path: None)
-    folder, report = _build(conv_net(), "jetson-nano-gpu", tmp_path)
+    folder, report = _build(conv_net(), "jetson-nano", tmp_path)
     assert not (folder / "src" / "kernels.cubin").exists()
     assert (folder / "src" / "kernels.cu").is_file()
     assert any("compiled on the board" in note for note in report.assumptions)

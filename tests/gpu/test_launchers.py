@@ -25,7 +25,7 @@ X = np.random.default_rng(0).standard_normal((hand_made.ROWS, hand_made.DEPTH)).
 
 
 def _cuda_here() -> Target:
-    target = load_target("jetson-nano-gpu")
+    target = load_target("jetson-nano")
     compiler = target.compiler.model_copy(update={"triple": "native", "cpu": "native", "link_triple": "native"})
     return target.model_copy(update={"compiler": compiler})
 

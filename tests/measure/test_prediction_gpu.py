@@ -36,7 +36,7 @@ def test_a_prediction_says_what_it_is_and_how_wide(name: str) -> None:
 
 
 def test_the_longer_of_products_and_bytes_counts_and_the_launch() -> None:
-    target = load_target("jetson-nano-gpu")
+    target = load_target("jetson-nano")
     gpu = target.gpu
     assert gpu is not None
     busy, moving = _convolution(), _convolution(macs=0, bytes=40_000_000)
@@ -46,7 +46,7 @@ def test_the_longer_of_products_and_bytes_counts_and_the_launch() -> None:
 
 
 def test_what_a_device_multiplies_faster_is_faster() -> None:
-    nano, orin = load_target("jetson-nano-gpu"), load_target("jetson-orin-nano-gpu")
+    nano, orin = load_target("jetson-nano"), load_target("jetson-orin-nano")
     single, half, byte = (_convolution(precision=each) for each in ("float32", "float16", "int8"))
     assert _latency(half, nano) < _latency(single, nano)
     assert _latency(byte, nano) == _latency(single, nano)
@@ -54,9 +54,9 @@ def test_what_a_device_multiplies_faster_is_faster() -> None:
 
 
 def test_few_results_leave_lanes_idle() -> None:
-    target = load_target("jetson-orin-nano-gpu")
+    target = load_target("jetson-orin-nano")
     assert _latency(_convolution(elements=100), target) > 10 * _latency(_convolution(), target)
 
 
 def test_a_processor_is_not_predicted_by_the_model_of_graphics() -> None:
-    assert "roofline" not in str(predict([_convolution()], load_target("jetson-nano"), threads=1).latency_ms)
+    assert "roofline" not in str(predict([_convolution()], load_target("jetson-nano-cpu"), threads=1).latency_ms)

@@ -37,7 +37,7 @@ def test_a_misspelt_name_gets_the_nearest_and_the_list() -> None:
         load_target("rasberry-pi4")
     assert caught.value.code.code == "EC0501"
     assert "raspberry-pi-4" in caught.value.hint
-    assert any("jetson-nano" in detail for detail in caught.value.details)
+    assert any("jetson-nano-cpu" in detail for detail in caught.value.details)
 
 
 def test_a_missing_file_is_named() -> None:
