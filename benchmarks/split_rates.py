@@ -18,6 +18,7 @@ import argparse
 import io
 import time
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -30,30 +31,36 @@ from edgec.core.data import DataSource, LabelledSample, Split
 from edgec.core.passes import PassContext
 from edgec.core.recipe import make_pass
 from edgec.core.tensor import TensorSpec
-from edgec.graph.bottleneck_note import read_note
+from edgec.graph.bottleneck_note import BottleneckNote
 from edgec.graph.cost import model_size
+from edgec.graph.load import load_model
+from edgec.graph.save import save_model
 from edgec.split.entropy_coder import EntropyCoder
 from edgec.split.frequency_tables import tables_from_counts
 from edgec.split.two_parts import TwoParts, in_two, symbol_tables, with_open_batch
 
 CUT = "relu_4"
 """Behind the second stage: 48 channels of 8×8, as BottleFit replaces ResNet's first two stages."""
-TRAINED_PICTURES = 16_000
+TRAINED_PICTURES, VALIDATION_PICTURES = 28_000, 4_000
+"""Both of the 60,000 training pictures; none is in both."""
 QUALITIES = {"JPEG": (95, 75, 50, 25, 10, 5, 2), "WebP": (75, 50, 25, 10, 5, 1)}
 FEATURE_QUALITIES = (95, 75, 50, 25, 10)
-INT8_CHANNELS = (2, 3, 1)
-BIT_PRICES = (0.1, 0.3, 0.03, 1.0, 0.01)
-_EPOCHS = 7
-_PRICED_EPOCHS = 3
+INT8_CHANNELS = (2, 1, 3, 4, 6)
+BIT_PRICES = (0.1, 0.3, 0.03, 1.0)
+_LAYER_EPOCHS, _PRICED_EPOCHS = 2, 1
 """Of the layers of every bottleneck; with learnt symbols, the last of them have the price."""
 _TRAINING: dict[str, object] = {
     "cut": CUT,
     "matched": 3,
-    "epochs": 1,
+    "epochs": 2,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
     "loss": "both",
     "temperature": 2.0,
+    "flip": True,
+    "freeze_encoder": False,
 }
-_LEARNT_CHANNELS = 4
+_LEARNT_CHANNELS = 6
 _TOGETHER = 100
 _COUNTED = 500
 _TILES = (6, 8)
@@ -65,7 +72,7 @@ class Pictures(DataSource):
     def __init__(self, folder: Path, count: int) -> None:
         super().__init__(str(folder), (TensorSpec(name="x", dtype="float32", shape=(1, 1, 64, 64)),))
         arrays = np.load(folder / "pictures.npz")
-        chosen = np.arange(count) * len(arrays["train/y"]) // count
+        chosen = _trained_rows(len(arrays["train/y"]), count)
         self._images = Images(arrays["train/x"][chosen], arrays["train/y"][chosen])
 
     @property
@@ -76,6 +83,19 @@ class Pictures(DataSource):
     def _samples(self, split: Split) -> Iterator[LabelledSample]:
         for pixels, label in zip(self._images.pixels, self._images.labels, strict=True):
             yield LabelledSample({"x": pixels[None].astype(np.float32)}, label)
+
+
+def _trained_rows(known: int, count: int) -> np.ndarray:
+    return np.arange(count) * known // count
+
+
+def validation_pictures(folder: Path) -> Images:
+    """Pictures to choose a training by: of those that were not trained on."""
+    arrays = np.load(folder / "pictures.npz")
+    known = len(arrays["train/y"])
+    left = np.setdiff1d(np.arange(known), _trained_rows(known, TRAINED_PICTURES))
+    chosen = left[np.arange(VALIDATION_PICTURES) * len(left) // VALIDATION_PICTURES]
+    return Images(arrays["train/x"][chosen], arrays["train/y"][chosen])
 
 
 def test_pictures(folder: Path) -> Images:
@@ -166,40 +186,44 @@ def feature_jpeg(model: ir.Model, images: Images, results: Results) -> None:
         results.put(f"feature JPEG {quality}", **row)
 
 
-def bottlenecks(model: ir.Model, folder: Path, images: Images, results: Results, until: float) -> None:
-    """Networks with a bottleneck, one after another while there is time."""
-    data = Pictures(folder, TRAINED_PICTURES)
-    ways: dict[str, dict[str, object]] = {}
-    for number in range(max(len(INT8_CHANNELS), len(BIT_PRICES))):
-        if number < len(BIT_PRICES):
-            price = BIT_PRICES[number]
-            ways[f"entropic {price}"] = {
+def ways() -> dict[str, dict[str, object]]:
+    """Options of `insert-bottleneck` for every bottleneck, those first that say most."""
+    found: dict[str, dict[str, object]] = {}
+    for price, channels in zip_longest(BIT_PRICES, INT8_CHANNELS):
+        if price is not None:
+            found[f"entropic {price}"] = {
                 "coding": "learnt",
                 "channels": _LEARNT_CHANNELS,
                 "bit_price": price,
-                "distillation_epochs": _EPOCHS - _PRICED_EPOCHS,
+                "distillation_epochs": _LAYER_EPOCHS - _PRICED_EPOCHS,
                 "coding_epochs": _PRICED_EPOCHS,
             }
-        if number < len(INT8_CHANNELS):
-            channels = INT8_CHANNELS[number]
-            ways[f"CR+BQ {channels}"] = {"coding": "int8", "channels": channels, "distillation_epochs": _EPOCHS}
-    for name, options in ways.items():
-        if results.cells.get(name, {}).get("epochs") == _EPOCHS:
-            continue
-        if time.monotonic() > until:
-            return
-        began = time.monotonic()
-        step = make_pass("insert-bottleneck", {**_TRAINING, **options})
-        trained = step.run(model.clone(), PassContext(data=data)).model
-        results.put(
-            name, epochs=_EPOCHS, training_seconds=round(time.monotonic() - began), **measured(trained, data, images)
-        )
-        print(name, results.cells[name], flush=True)
+        if channels is not None:
+            found[f"CR+BQ {channels}"] = {"coding": "int8", "channels": channels, "distillation_epochs": _LAYER_EPOCHS}
+    return found
+
+
+def bottlenecks(model: ir.Model, folder: Path, results: Results, until: float) -> None:
+    """Train networks with a bottleneck, one after another while there is time, and measure them."""
+    data = Pictures(folder, TRAINED_PICTURES)
+    images = {"validation_": validation_pictures(folder), "": test_pictures(folder)}
+    for name, options in ways().items():
+        file = folder / f"{name.replace(' ', '-')}.onnx"
+        if not file.exists():
+            if time.monotonic() > until:
+                return
+            step = make_pass("insert-bottleneck", {**_TRAINING, **options})
+            save_model(step.run(model.clone(), PassContext(data=data)).model, file)
+        if results.lacks(name, "accuracy"):
+            trained = load_model(file).model
+            for part, some in images.items():
+                results.put(name, **{f"{part}{key}": value for key, value in measured(trained, data, some).items()})
+            print(name, results.cells[name], flush=True)
 
 
 def measured(model: ir.Model, data: Pictures, images: Images) -> dict[str, float]:
     """Bytes and accuracy of a network with a bottleneck; int8 channels travel as they are, or entropy-coded."""
-    note = read_note(model)
+    note = BottleneckNote.read(model)
     if note is None:
         raise SystemExit("the network has no bottleneck")
     parts = in_two(model, [note.value])
@@ -241,7 +265,7 @@ def main() -> None:
     results.put("network", macs=size.macs, weight_bytes=size.bytes)
     offload(model, images, results)
     feature_jpeg(model, images, results)
-    bottlenecks(model, options.folder, images, results, until)
+    bottlenecks(model, options.folder, results, until)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ from edgec.core.target_files import load_target
 from edgec.core.tensor import Sample, TensorSpec
 from edgec.core.version import VERSION
 from edgec.evaluation import Evaluation, evaluate
-from edgec.graph.bottleneck_note import read_note
+from edgec.graph.bottleneck_note import BottleneckNote
 from edgec.graph.cut_points import CutPoint, cut_points
-from edgec.graph.exit_note import read_exits, without_exits
+from edgec.graph.exit_note import ExitNote, without_exits
 from edgec.graph.fidelity import compare
 from edgec.graph.gate import ReferenceGate
 from edgec.graph.load import load_model
@@ -141,9 +141,9 @@ def _after_passes(
 
 
 def _chosen(model: ir.Model, wanted: tuple[str, ...]) -> CutPoint:
-    note = read_note(model)
+    note = BottleneckNote.read(model)
     wanted = wanted or ((note.value,) if note is not None else ())
-    points = cut_points(without_exits(model, read_exits(model)))
+    points = cut_points(without_exits(model, ExitNote.read(model)))
     for point in points:
         if wanted and point.values == wanted:
             return point
@@ -172,14 +172,14 @@ def _parts(model: ir.Model, point: CutPoint, quantize: bool, samples: Sequence[S
 
 def _tables(model: ir.Model, parts: TwoParts, samples: Sequence[Sample]) -> FrequencyTables | None:
     """The frequencies that a bottleneck has learnt, or those of the samples."""
-    note = read_note(model)
+    note = BottleneckNote.read(model)
     if note is not None and note.counts and parts.sent == (note.value,):
         return tables_from_counts(np.full(len(note.counts), note.lowest), [np.array(each) for each in note.counts])
     return symbol_tables(parts, samples)
 
 
 def _early(model: ir.Model, parts: TwoParts) -> EarlyAnswer | None:
-    note = read_exits(model)
+    note = ExitNote.read(model)
     made = [str(value.name) for value in parts.head.graph.outputs if value.name not in parts.sent]
     if note is None or not made:
         return None
@@ -234,7 +234,7 @@ def _report(
     """The split network as it will run: the head's artefact, the bytes that travel, and the tail."""
     coding = PayloadCoding(manifest)
     interface = read_manifest(folder / HEAD).interface
-    whole = without_exits(model, read_exits(model))
+    whole = without_exits(model, ExitNote.read(model))
     reference, tail = ReferenceSession(whole), ReferenceSession(parts.tail)
     expected, made, payloads = [], [], []
     for sample in samples:

@@ -14,7 +14,7 @@ from pydantic import Field
 from edgec.core.cache import Cache
 from edgec.core.data import DataSource
 from edgec.core.passes import Kind, Need, Pass, PassContext, PassOptions, PassResult
-from edgec.graph.bottleneck_note import BottleneckNote, write_note
+from edgec.graph.bottleneck_note import BottleneckNote
 from edgec.graph.cut_points import cut_points
 from edgec.graph.quantization import QuantizationPlan, Quantizer
 from edgec.graph.quantization_writer import write_quantization
@@ -164,7 +164,7 @@ def _written(
             for node in changed.graph
             if node.op_type == "QuantizeLinear" and node.inputs[0] is not None and node.inputs[0].name == latent
         )
-    write_note(changed, BottleneckNote(value=travels, counts=counts))
+    BottleneckNote(value=travels, counts=counts).write(changed)
     return changed
 
 

@@ -15,10 +15,10 @@ from edgec.core.codes.split import NO_CUT
 from edgec.core.data import LabelledSample
 from edgec.core.errors import EdgecError
 from edgec.core.passes import Kind, Need, Pass, PassContext, PassOptions, PassResult
-from edgec.graph.bottleneck_note import read_note
+from edgec.graph.bottleneck_note import BottleneckNote
 from edgec.graph.cost import model_size
 from edgec.graph.cut_points import between, cut_points
-from edgec.graph.exit_note import EarlyExit, ExitNote, write_exits
+from edgec.graph.exit_note import EarlyExit, ExitNote
 from edgec.graph.shapes import infer_shapes, model_inputs, static_shape
 from edgec.passes.insert_exits_layers import add_exit, divide_logits, with_probabilities
 from edgec.training.availability import require_training
@@ -101,7 +101,7 @@ class InsertExits(Pass):
         if softmax:
             for early in exits:
                 with_probabilities(model, early.output)
-        write_exits(model, ExitNote(exits=tuple(exits), threshold=options.threshold, probabilities=softmax))
+        ExitNote(exits=tuple(exits), threshold=options.threshold, probabilities=softmax).write(model)
         assumptions = [f"exits read {', '.join(sources)}"]
         if not features.from_data:
             assumptions.append("not all samples have labels, so exits learned the answers of the network")
@@ -128,7 +128,7 @@ def _sources(model: ir.Model, options: InsertExitsOptions) -> tuple[str, ...]:
             what = f"`{missing[0]}` is no float value [1, features, ...] that an exit could read"
             raise EdgecError(NO_CUT, what, where="insert-exits", hint=NO_CUT.remedy)
         return tuple(name for name in made if name in options.at)
-    note = read_note(model)
+    note = BottleneckNote.read(model)
     if note is not None:
         readers = [node for node in model.graph if note.value in [v.name for v in node.inputs if v is not None]]
         return tuple(str(node.outputs[0].name) for node in readers if node.op_type == "DequantizeLinear") or (

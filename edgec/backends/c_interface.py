@@ -58,6 +58,11 @@ def tensor_table(name: str, tensors: Sequence[TensorSpec]) -> str:
     return "\n".join([*shapes, f"const edgec_tensor_info {name}[] = {{", *rows, *unused, "};"])
 
 
+def model_value(symbol: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> str:
+    """The C definition of `NAME_model`, after the tables and functions that it names."""
+    return _MODEL.format(symbol=symbol, input_count=len(inputs), output_count=len(outputs))
+
+
 def c_string(content: str) -> str:
     """A C string literal; what is not printable ASCII is written as octal escapes of its UTF-8 bytes."""
     octets = content.encode()
@@ -116,3 +121,14 @@ int {symbol}_run_traced(void *workspace, const void *const inputs[], void *const
 
 #endif
 """
+
+_MODEL = """\
+const edgec_model {symbol}_model = {{
+    "{symbol}",
+    {input_count},
+    {symbol}_inputs,
+    {output_count},
+    {symbol}_outputs,
+    {symbol}_workspace_bytes,
+    {symbol}_run_traced,
+}};"""

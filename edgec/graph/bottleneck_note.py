@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import onnx_ir as ir
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import ClassVar
 
-from edgec.core.codes.model import CUT_NOT_FOUND
-from edgec.core.errors import EdgecError
+from pydantic import Field
 
-_KEY = "edgec.bottleneck"
+from edgec.graph.model_note import ModelNote
 
 
-class BottleneckNote(BaseModel):
-    """Where to cut a model, kept in its metadata so that every later pass and a saved file hold it.
+class BottleneckNote(ModelNote):
+    """Where to cut a model.
 
     Attributes:
         value: name of the tensor that travels.
@@ -21,29 +19,9 @@ class BottleneckNote(BaseModel):
             counted on samples.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    key: ClassVar[str] = "edgec.bottleneck"
+    instead: ClassVar[str] = ", or name the values with --cut"
 
     value: str
     lowest: int = Field(default=-128, ge=-128, le=127)
     counts: tuple[tuple[int, ...], ...] = ()
-
-
-def write_note(model: ir.Model, note: BottleneckNote) -> None:
-    """Put a note into a model, in place."""
-    model.metadata_props[_KEY] = note.model_dump_json()
-
-
-def read_note(model: ir.Model) -> BottleneckNote | None:
-    """The note of a model; None where it has none.
-
-    Raises:
-        EdgecError: EC0212 where it is damaged.
-    """
-    text = model.metadata_props.get(_KEY)
-    if text is None:
-        return None
-    try:
-        return BottleneckNote.model_validate_json(text)
-    except ValidationError as error:
-        what = f"its metadata `{_KEY}` are damaged: {error.errors()[0]['msg']}"
-        raise EdgecError(CUT_NOT_FOUND, what, hint="remove the metadata, or name the values with --cut") from error

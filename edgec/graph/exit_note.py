@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import onnx_ir as ir
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from edgec.core.codes.model import CUT_NOT_FOUND
-from edgec.core.errors import EdgecError
-
-_KEY = "edgec.exits"
+from edgec.graph.model_note import ModelNote
 
 
 class EarlyExit(BaseModel):
@@ -25,8 +24,8 @@ class EarlyExit(BaseModel):
     source: str
 
 
-class ExitNote(BaseModel):
-    """The early exits of a model, in order, kept in its metadata.
+class ExitNote(ModelNote):
+    """The early exits of a model, in order.
 
     Attributes:
         exits: the nearest to the inputs first.
@@ -34,32 +33,11 @@ class ExitNote(BaseModel):
         probabilities: whether outputs are probabilities; else they are logits.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    key: ClassVar[str] = "edgec.exits"
 
     exits: tuple[EarlyExit, ...] = Field(min_length=1)
     threshold: float = Field(gt=0, le=1)
     probabilities: bool
-
-
-def write_exits(model: ir.Model, note: ExitNote) -> None:
-    """Put a note into a model, in place."""
-    model.metadata_props[_KEY] = note.model_dump_json()
-
-
-def read_exits(model: ir.Model) -> ExitNote | None:
-    """The note of a model; None where it has none.
-
-    Raises:
-        EdgecError: EC0212 where it is damaged.
-    """
-    text = model.metadata_props.get(_KEY)
-    if text is None:
-        return None
-    try:
-        return ExitNote.model_validate_json(text)
-    except ValidationError as error:
-        what = f"its metadata `{_KEY}` are damaged: {error.errors()[0]['msg']}"
-        raise EdgecError(CUT_NOT_FOUND, what, hint="remove the metadata") from error
 
 
 def without_exits(model: ir.Model, note: ExitNote | None) -> ir.Model:

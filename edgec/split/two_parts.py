@@ -11,7 +11,7 @@ import onnx_ir as ir
 from edgec.core.errors import EdgecError
 from edgec.core.tensor import Sample
 from edgec.graph.cut_points import between, cut
-from edgec.graph.exit_note import read_exits, without_exits
+from edgec.graph.exit_note import ExitNote, without_exits
 from edgec.graph.quantization import QuantizationPlan, Quantizer
 from edgec.graph.quantization_writer import write_quantization
 from edgec.graph.reference import ReferenceSession
@@ -48,7 +48,7 @@ def in_two(model: ir.Model, values: Sequence[str], early: str | None = None) -> 
     Raises:
         EdgecError: EC0212 where the values do not cut the model.
     """
-    whole = without_exits(model, read_exits(model))
+    whole = without_exits(model, ExitNote.read(model))
     head, tail = cut(whole, values)
     if early is not None:
         head = between(model, [str(value.name) for value in model_inputs(model)], [*values, early])
@@ -62,7 +62,7 @@ def early_answer(model: ir.Model, values: Sequence[str]) -> str | None:
         model: perhaps with early exits.
         values: that cut the model, early answers left aside.
     """
-    note = read_exits(model)
+    note = ExitNote.read(model)
     if note is None:
         return None
     head, _ = cut(without_exits(model, note), values)
@@ -81,7 +81,7 @@ def quantized_at(model: ir.Model, value: str, samples: Sequence[Sample]) -> tupl
         value: a float tensor that cuts the model, early answers left aside.
         samples: inputs to find its range on.
     """
-    head, _ = cut(without_exits(model, read_exits(model)), [value])
+    head, _ = cut(without_exits(model, ExitNote.read(model)), [value])
     seen = [made[value] for made in _outputs(head, samples)]
     low, high = min(float(array.min()) for array in seen), max(float(array.max()) for array in seen)
     plan = QuantizationPlan(values={value: Quantizer.asymmetric(low, high, signed=True)})

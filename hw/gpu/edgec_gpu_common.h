@@ -7,6 +7,19 @@
 /* Keeps a message for edgec_gpu_message and returns the status. */
 int edgec_gpu_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What the launcher for one kind of driver does with a session of its own, which is all zero before `prepare`. */
+typedef struct edgec_gpu_driver {
+    size_t session_bytes;
+    int (*prepare)(void *session, const edgec_gpu_network *network);
+    int (*run)(void *session, const void *const inputs[], void *const outputs[], edgec_step_hook hook, void *context);
+    void (*release)(void *session); /* also after a failed `prepare` */
+} edgec_gpu_driver;
+
+/* Runs a network in its session, which the first run opens; runs of one network wait for each other. */
+int edgec_gpu_run(const edgec_gpu_driver *driver, const edgec_gpu_network *network, edgec_gpu_state *state,
+                  const void *const inputs[], void *const outputs[], edgec_step_hook hook, void *context);
+void edgec_gpu_close(const edgec_gpu_driver *driver, edgec_gpu_state *state);
+
 /* The first library of a list, ended by NULL, that the system loads; NULL if it loads none. */
 void *edgec_gpu_library(const char *const names[]);
 

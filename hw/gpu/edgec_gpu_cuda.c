@@ -123,8 +123,9 @@ static int record_graph(session *own)
     return status;
 }
 
-static void release(session *own)
+static void release(void *opened)
 {
+    session *const own = opened;
     const functions *const cuda = &own->cuda;
     if (own->context != NULL) {
         cuda->push_context(own->context);
@@ -147,7 +148,6 @@ static void release(session *own)
     }
     free(own->kernels);
     free(own->buffers);
-    free(own);
 }
 
 static int prepare_in_context(session *own)
@@ -160,9 +160,10 @@ static int prepare_in_context(session *own)
     return status == EDGEC_OK ? record_graph(own) : status;
 }
 
-static int prepare(session *own)
+static int prepare(void *fresh, const edgec_gpu_network *network)
 {
-    const edgec_gpu_network *const network = own->network;
+    session *const own = fresh;
+    own->network = network;
     own->kernels = calloc(network->kernel_count + 1u, sizeof(handle));
     own->buffers = calloc(edgec_gpu_buffer_count(network), sizeof(device_address));
     if (own->kernels == NULL || own->buffers == NULL) {
@@ -221,9 +222,9 @@ static int run_traced(const session *own, edgec_step_hook hook, void *context)
     return status == EDGEC_OK ? copy_on_device(own) : status;
 }
 
-static int run(const session *own, const void *const inputs[], void *const outputs[], edgec_step_hook hook,
-               void *context)
+static int run(void *opened, const void *const inputs[], void *const outputs[], edgec_step_hook hook, void *context)
 {
+    const session *const own = opened;
     own->cuda.push_context(own->context);
     int status = copy_inputs(own, inputs);
     if (status == EDGEC_OK && hook != NULL) {
@@ -239,40 +240,15 @@ static int run(const session *own, const void *const inputs[], void *const outpu
     return status;
 }
 
-static int open_session(const edgec_gpu_network *network, edgec_gpu_state *state)
-{
-    session *const own = calloc(1, sizeof *own);
-    if (own == NULL) {
-        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "out of memory");
-    }
-    own->network = network;
-    const int status = prepare(own);
-    if (status != EDGEC_OK) {
-        release(own);
-        return status;
-    }
-    state->session = own;
-    return EDGEC_OK;
-}
+static const edgec_gpu_driver driver = {sizeof(session), prepare, run, release};
 
 int edgec_cuda_run(const edgec_gpu_network *network, edgec_gpu_state *state, const void *const inputs[],
                    void *const outputs[], edgec_step_hook hook, void *context)
 {
-    pthread_mutex_lock(&state->in_use);
-    int status = state->session != NULL ? EDGEC_OK : open_session(network, state);
-    if (status == EDGEC_OK) {
-        status = run(state->session, inputs, outputs, hook, context);
-    }
-    pthread_mutex_unlock(&state->in_use);
-    return status;
+    return edgec_gpu_run(&driver, network, state, inputs, outputs, hook, context);
 }
 
 void edgec_cuda_close(edgec_gpu_state *state)
 {
-    pthread_mutex_lock(&state->in_use);
-    if (state->session != NULL) {
-        release(state->session);
-        state->session = NULL;
-    }
-    pthread_mutex_unlock(&state->in_use);
+    edgec_gpu_close(&driver, state);
 }

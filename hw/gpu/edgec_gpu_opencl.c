@@ -61,8 +61,9 @@ static int prepare_launch(session *own, uint32_t number)
     return EDGEC_OK;
 }
 
-static void release(session *own)
+static void release(void *opened)
 {
+    session *const own = opened;
     const functions *const cl = &own->cl;
     for (uint32_t i = 0; own->kernels != NULL && i < own->network->launch_count; ++i) {
         if (own->kernels[i] != NULL) {
@@ -85,12 +86,12 @@ static void release(session *own)
     }
     free(own->buffers);
     free(own->kernels);
-    free(own);
 }
 
-static int prepare(session *own)
+static int prepare(void *fresh, const edgec_gpu_network *network)
 {
-    const edgec_gpu_network *const network = own->network;
+    session *const own = fresh;
+    own->network = network;
     own->buffers = calloc(edgec_gpu_buffer_count(own->network), sizeof(handle));
     own->kernels = calloc(network->launch_count + 1u, sizeof(handle));
     if (own->buffers == NULL || own->kernels == NULL) {
@@ -167,9 +168,9 @@ static int copy_on_device(const session *own)
     return EDGEC_OK;
 }
 
-static int run(const session *own, const void *const inputs[], void *const outputs[], edgec_step_hook hook,
-               void *context)
+static int run(void *opened, const void *const inputs[], void *const outputs[], edgec_step_hook hook, void *context)
 {
+    const session *const own = opened;
     int status = copy_inputs(own, inputs);
     if (hook != NULL) {
         own->cl.finish(own->queue);
@@ -188,40 +189,15 @@ static int run(const session *own, const void *const inputs[], void *const outpu
     return status == EDGEC_OK ? copy_outputs(own, outputs) : status;
 }
 
-static int open_session(const edgec_gpu_network *network, edgec_gpu_state *state)
-{
-    session *const own = calloc(1, sizeof *own);
-    if (own == NULL) {
-        return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "out of memory");
-    }
-    own->network = network;
-    const int status = prepare(own);
-    if (status != EDGEC_OK) {
-        release(own);
-        return status;
-    }
-    state->session = own;
-    return EDGEC_OK;
-}
+static const edgec_gpu_driver driver = {sizeof(session), prepare, run, release};
 
 int edgec_opencl_run(const edgec_gpu_network *network, edgec_gpu_state *state, const void *const inputs[],
                      void *const outputs[], edgec_step_hook hook, void *context)
 {
-    pthread_mutex_lock(&state->in_use);
-    int status = state->session != NULL ? EDGEC_OK : open_session(network, state);
-    if (status == EDGEC_OK) {
-        status = run(state->session, inputs, outputs, hook, context);
-    }
-    pthread_mutex_unlock(&state->in_use);
-    return status;
+    return edgec_gpu_run(&driver, network, state, inputs, outputs, hook, context);
 }
 
 void edgec_opencl_close(edgec_gpu_state *state)
 {
-    pthread_mutex_lock(&state->in_use);
-    if (state->session != NULL) {
-        release(state->session);
-        state->session = NULL;
-    }
-    pthread_mutex_unlock(&state->in_use);
+    edgec_gpu_close(&driver, state);
 }

@@ -11,7 +11,7 @@ import pytest
 from edgec.core.errors import EdgecError
 from edgec.core.passes import PassContext
 from edgec.core.pipeline import Pipeline, PipelineResult
-from edgec.graph.bottleneck_note import read_note
+from edgec.graph.bottleneck_note import BottleneckNote
 from edgec.graph.cost import model_size
 from edgec.graph.cut_points import cut
 from edgec.graph.gate import ReferenceGate
@@ -48,7 +48,7 @@ def _trained() -> ir.Model:
 
 
 def _latents(model: ir.Model, count: int) -> list[np.ndarray]:
-    note = read_note(model)
+    note = BottleneckNote.read(model)
     assert note is not None
     head, _ = cut(model, [note.value])
     session = ReferenceSession(head)
@@ -74,7 +74,7 @@ def test_a_higher_price_of_bits_sends_fewer() -> None:
 
 def test_learnt_frequencies_are_those_of_the_latents() -> None:
     result = _inserted(channels=2, bit_price=0.05)
-    note = read_note(result.model)
+    note = BottleneckNote.read(result.model)
     assert note is not None
     shares = np.array(note.counts) / np.array(note.counts).sum(1, keepdims=True)
     latents = np.concatenate(_latents(result.model, 200)).astype(int)

@@ -12,7 +12,7 @@ from edgec.core.errors import EdgecError
 from edgec.core.passes import PassContext
 from edgec.core.pipeline import Pipeline, PipelineResult
 from edgec.graph.cost import model_size
-from edgec.graph.exit_note import read_exits
+from edgec.graph.exit_note import ExitNote
 from edgec.graph.gate import ReferenceGate
 from edgec.graph.reference import ReferenceSession
 from edgec.passes.fine_tune import FineTune, FineTuneOptions
@@ -50,7 +50,7 @@ def test_the_network_stays_and_an_early_answer_is_good(softmax: bool) -> None:
     assert np.mean(np.argmax(early, 1) == labels) > 0.85
     if softmax:
         np.testing.assert_allclose(np.sum(early, 1), 1, rtol=1e-5)
-    note = read_exits(result.model)
+    note = ExitNote.read(result.model)
     assert note is not None
     assert note.probabilities is softmax
 

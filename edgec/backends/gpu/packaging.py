@@ -19,9 +19,10 @@ from edgec.backends.plan import Command, Tool
 from edgec.backends.tvm.packaging import BUILD, COMPILE, INSTALL_ZIG, LINK, ZIG, zig_arguments
 from edgec.core.target import Compiler, Target
 
+_SHARED = ("edgec_gpu_common", "edgec_gpu_session")
 LAUNCHERS = {
-    "cuda": ("edgec_gpu_common", "edgec_gpu_cuda", "edgec_gpu_cuda_device", "edgec_gpu_cuda_compile"),
-    "opencl": ("edgec_gpu_common", "edgec_gpu_opencl", "edgec_gpu_opencl_device"),
+    "cuda": (*_SHARED, "edgec_gpu_cuda", "edgec_gpu_cuda_device", "edgec_gpu_cuda_compile"),
+    "opencl": (*_SHARED, "edgec_gpu_opencl", "edgec_gpu_opencl_device"),
 }
 _PRIVATE_HEADERS = {
     "cuda": ("edgec_gpu_common.h", "edgec_gpu_cuda.h"),

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgec.backends.c_interface import c_string, tensor_table, write_header
+from edgec.backends.c_interface import c_string, model_value, tensor_table, write_header
 from edgec.backends.gpu.launch_plan import Argument, BufferSpace, Extents, LaunchPlan
 
 _SPACES = {
@@ -61,8 +61,7 @@ def _source(plan: LaunchPlan, steps: Sequence[int], architecture: str) -> str:
         symbol=symbol,
         inputs=tensor_table(f"{symbol}_inputs", plan.inputs),
         outputs=tensor_table(f"{symbol}_outputs", plan.outputs),
-        input_count=len(plan.inputs),
-        output_count=len(plan.outputs),
+        model=model_value(symbol, plan.inputs, plan.outputs),
         kernels="\n".join([*(f"    {c_string(name)}," for name in plan.program.kernels), "    NULL,"]),
         kernel_count=len(plan.program.kernels),
         arguments="\n".join([*(f"    {_argument(argument)}," for argument in arguments), "    {0, 0, 0},"]),
@@ -170,13 +169,5 @@ void {symbol}_close(void)
     edgec_{api}_close(&state);
 }}
 
-const edgec_model {symbol}_model = {{
-    "{symbol}",
-    {input_count},
-    {symbol}_inputs,
-    {output_count},
-    {symbol}_outputs,
-    {symbol}_workspace_bytes,
-    {symbol}_run_traced,
-}};
+{model}
 """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgec.backends.c_interface import c_comment, tensor_table, write_header
+from edgec.backends.c_interface import c_comment, model_value, tensor_table, write_header
 from edgec.backends.tvm.code_generation import Kernel, groups_in_order
 from edgec.backends.tvm.constants import ALIGNMENT
-from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup
+from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, FusedStep, KernelGroup
 from edgec.backends.tvm.kernel_graph import Overlay, Value, View
 from edgec.backends.tvm.memory import Copy, LoopSlice, MemoryPlan, Region
 from edgec.core.tensor import TensorSpec
@@ -58,6 +58,21 @@ def write_driver(program: Program) -> DriverSource:
     return DriverSource(header, _source(program, body))
 
 
+def write_parts(program: Program, parts: Sequence[Sequence[FusedStep]]) -> str:
+    """C functions `NAME_part_0`, `NAME_part_1`, …, each of which runs some neighbouring steps of a program.
+
+    Each takes what `NAME_run_traced` takes. Values of other steps that a part reads must lie in the workspace, the
+    inputs or the outputs, where the program's plan places them.
+    """
+    functions = []
+    for number, steps in enumerate(parts):
+        body = _Body(program)
+        body.steps(steps)
+        name = f"{program.symbol}_part_{number}"
+        functions.append(_PART.format(name=name, locals=_locals(program, body), body="\n".join(body.lines)))
+    return "\n".join([_MEMCPY, _prototypes(program), _STEP, *functions])
+
+
 class _Body:
     """The statements of `NAME_run_traced`."""
 
@@ -80,7 +95,11 @@ class _Body:
         self.lines.append("    " * self._depth + text)
 
     def _block(self, block: FusedBlock) -> None:
-        for step in block.steps:
+        self.steps(block.steps)
+
+    def steps(self, steps: Sequence[FusedStep]) -> None:
+        """Some steps in order."""
+        for step in steps:
             match step:
                 case KernelGroup():
                     self._kernel(step)
@@ -171,7 +190,23 @@ class _Body:
 
 def _source(program: Program, body: _Body) -> str:
     symbol = program.symbol
-    locals_used = [
+    return _SOURCE.format(
+        symbol=symbol,
+        memcpy=_MEMCPY,
+        prototypes=_prototypes(program),
+        inputs=tensor_table(f"{symbol}_inputs", program.inputs),
+        outputs=tensor_table(f"{symbol}_outputs", program.outputs),
+        model=model_value(symbol, program.inputs, program.outputs),
+        step=_STEP,
+        workspace_bytes=program.workspace_bytes,
+        locals=_locals(program, body),
+        body="\n".join(body.lines),
+    )
+
+
+def _locals(program: Program, body: _Body) -> str:
+    """What the statements call the memory that they use."""
+    names = [
         *(
             f"    const unsigned char *const input_{index} = inputs[{index}];"
             for index in range(len(program.inputs))
@@ -184,21 +219,15 @@ def _source(program: Program, body: _Body) -> str:
         ),
     ]
     if "weights" in body.used:
-        locals_used.append(f"    const unsigned char *const weights = {symbol}_weights;")
+        names.append(f"    const unsigned char *const weights = {program.symbol}_weights;")
     if "arena" in body.used:
-        locals_used.append("    unsigned char *const arena = edgec_align(workspace);")
-    kernels = {kernel.symbol: (group, kernel) for group, kernel in program.kernels.items()}
-    return _SOURCE.format(
-        symbol=symbol,
-        prototypes="\n".join(_prototype(kernels[name][0], name, program.plan) for name in kernels),
-        inputs=tensor_table(f"{symbol}_inputs", program.inputs),
-        outputs=tensor_table(f"{symbol}_outputs", program.outputs),
-        input_count=len(program.inputs),
-        output_count=len(program.outputs),
-        workspace_bytes=program.workspace_bytes,
-        locals="\n".join(locals_used),
-        body="\n".join(body.lines),
-    )
+        names.append("    unsigned char *const arena = edgec_align(workspace);")
+    return "\n".join(names)
+
+
+def _prototypes(program: Program) -> str:
+    kernels = {kernel.symbol: group for group, kernel in program.kernels.items()}
+    return "\n".join(_prototype(group, symbol, program.plan) for symbol, group in kernels.items())
 
 
 def _prototype(group: KernelGroup, symbol: str, plan: MemoryPlan) -> str:
@@ -208,11 +237,43 @@ def _prototype(group: KernelGroup, symbol: str, plan: MemoryPlan) -> str:
     return f"int32_t {symbol}({', '.join(parameters)});"
 
 
+_MEMCPY = "void *memcpy(void *destination, const void *source, size_t bytes); /* bare metal may lack string.h */"
+
+_STEP = """\
+#define STEP(number, call) \\
+    do { \\
+        if (hook != NULL) { \\
+            hook(context, number, 0); \\
+        } \\
+        if ((call) != 0) { \\
+            return EDGEC_KERNEL_FAILED; \\
+        } \\
+        if (hook != NULL) { \\
+            hook(context, number, 1); \\
+        } \\
+    } while (0)"""
+
+_PART = """
+static int {name}(void *workspace, const void *const inputs[], void *const outputs[], edgec_step_hook hook,
+                  void *context)
+{{
+{locals}
+    (void)workspace;
+    (void)inputs;
+    (void)outputs;
+    (void)hook;
+    (void)context;
+
+{body}
+    return EDGEC_OK;
+}}
+"""
+
 _SOURCE = """\
 /* The network {symbol}, compiled by edgec: calls its kernels in order. Generated; see {symbol}.h. */
 #include "{symbol}.h"
 
-void *memcpy(void *destination, const void *source, size_t bytes); /* bare metal may lack string.h */
+{memcpy}
 
 extern const unsigned char {symbol}_weights[];
 
@@ -222,18 +283,7 @@ extern const unsigned char {symbol}_weights[];
 
 {outputs}
 
-#define STEP(number, call) \\
-    do {{ \\
-        if (hook != NULL) {{ \\
-            hook(context, number, 0); \\
-        }} \\
-        if ((call) != 0) {{ \\
-            return EDGEC_KERNEL_FAILED; \\
-        }} \\
-        if (hook != NULL) {{ \\
-            hook(context, number, 1); \\
-        }} \\
-    }} while (0)
+{step}
 
 size_t {symbol}_workspace_bytes(void)
 {{
@@ -260,13 +310,5 @@ int {symbol}_run_traced(void *workspace, const void *const inputs[], void *const
     return EDGEC_OK;
 }}
 
-const edgec_model {symbol}_model = {{
-    "{symbol}",
-    {input_count},
-    {symbol}_inputs,
-    {output_count},
-    {symbol}_outputs,
-    {symbol}_workspace_bytes,
-    {symbol}_run_traced,
-}};
+{model}
 """
