@@ -39,7 +39,7 @@ def main() -> None:
     limit = Limit(max_increase=given.allowed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "artifact"
-        options = BuildOptions(given.model, "host", "exact", None, {}, 1, folder, 0, keep_steps=False)
+        options = BuildOptions(given.model, "host", "exact", None, {}, 1, folder, 0)
         build(options, Silent())
         sample = sample_inputs(load_model(folder / "model.onnx").model, 1, 0)[0]
         before = latency(folder, sample, given.seconds)

@@ -30,13 +30,8 @@ def artifact(model: Path, budget: int, folder: Path, threads: int) -> Path:
         options = BuildOptions(
             model=model,
             target="host",
-            recipe="exact",
-            data=None,
-            shapes={},
             threads=threads,
             out=out,
-            seed=0,
-            keep_steps=False,
             tune=budget,
             tuning_database=folder / f"{model.stem}-{budget}.jsonl" if budget else None,
         )

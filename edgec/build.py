@@ -38,35 +38,36 @@ from edgec.report.schema import Report
 from edgec.verify import MODEL_FILE, verify_build
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildOptions:
     """What to build.
 
     Attributes:
         model: the ONNX file.
         target: name of a target, or path of a datasheet.
+        out: folder of the artefact; replaced as a whole.
         recipe: name of a recipe, or path of one.
         data: specification of the data; None to work on made-up inputs.
         shapes: shapes of inputs by name, for dimensions that the model leaves open.
         threads: threads of an inference.
-        out: folder of the artefact; replaced as a whole.
         seed: seed of every random choice.
         keep_steps: whether to keep the model after each pass.
         tune: kernels to measure, at most, to choose how they are computed.
         tuning_database: file of what was measured; None for the user's own, which is only read if `tune` is not 0.
         boards: where to measure kernels, see `edgec.measure.boards`; empty for this machine or the target's emulator.
         device: the board to verify and measure the artefact on, `ssh://user@board:port`; None for this machine.
+        silicon: what a circuit's build may choose.
     """
 
     model: Path
     target: str
-    recipe: str
-    data: str | None
-    shapes: Mapping[str, tuple[int, ...]]
-    threads: int
     out: Path
-    seed: int
-    keep_steps: bool
+    recipe: str = "exact"
+    data: str | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    threads: int = 1
+    seed: int = 0
+    keep_steps: bool = False
     tune: int = 0
     tuning_database: Path | None = None
     boards: tuple[str, ...] = ()

@@ -67,7 +67,6 @@ def build(
         threads=threads,
         out=out,
         seed=seed,
-        keep_steps=False,
     )
     with watched(quiet=quiet) as progress:
         report = build_split(SplitOptions(whole, tuple(cut or ()), quantize, local), progress)

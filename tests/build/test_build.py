@@ -28,15 +28,7 @@ needs_emulator = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason
 
 
 def built(model: Path, target: str, out: Path, **changes: object) -> BuildResult:
-    options = {
-        "recipe": "exact",
-        "data": None,
-        "shapes": SHAPES.get(model.stem, {}),
-        "threads": 1,
-        "seed": 0,
-        "keep_steps": False,
-        **changes,
-    }
+    options = {"shapes": SHAPES.get(model.stem, {}), **changes}
     return build(BuildOptions(model=model, target=target, out=out, **options), Silent())
 
 

@@ -85,11 +85,7 @@ def test_a_build_shows_what_quantization_cost(tmp_path: Path) -> None:
         target="host",
         recipe=str(tmp_path / "recipe.toml"),
         data=str(tmp_path / "data.npz"),
-        shapes={},
-        threads=1,
         out=tmp_path / "artefact",
-        seed=0,
-        keep_steps=False,
     )
     report = build(options, Silent()).report
     audit, accuracy = report.audit, report.metrics.accuracy

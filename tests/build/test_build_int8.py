@@ -36,11 +36,7 @@ def built(folder: Path, recipe: str) -> BuildResult:
         target="host",
         recipe=recipe,
         data=str(folder / "samples.npz"),
-        shapes={},
-        threads=1,
         out=folder / "artefact",
-        seed=0,
-        keep_steps=False,
     )
     return build(options, Silent())
 

@@ -44,13 +44,7 @@ def options(model: Path, out: Path, device: str | None = None) -> BuildOptions:
     return BuildOptions(
         model=model,
         target="raspberry-pi-4",
-        recipe="exact",
-        data=None,
-        shapes={},
-        threads=1,
         out=out,
-        seed=0,
-        keep_steps=False,
         device=device,
     )
 

@@ -42,13 +42,7 @@ def _built(model: Path, out: Path, silicon: SiliconOptions) -> Path:
     options = BuildOptions(
         model=model,
         target="asic-65nm-lp",
-        recipe="exact",
-        data=None,
-        shapes={},
-        threads=1,
         out=out,
-        seed=0,
-        keep_steps=False,
         silicon=silicon,
     )
     return build(options, Silent()).folder

@@ -44,9 +44,7 @@ def artefact(network: Path) -> Path:
 
 
 def _options(network: Path, target: str, out: Path) -> BuildOptions:
-    return BuildOptions(
-        model=network, target=target, recipe="exact", data=None, shapes={}, threads=1, out=out, seed=0, keep_steps=False
-    )
+    return BuildOptions(model=network, target=target, out=out)
 
 
 def test_the_report_says_that_the_rtl_was_simulated_bit_for_bit(artefact: Path) -> None:
