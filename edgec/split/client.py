@@ -9,6 +9,7 @@ import ssl
 import time
 from dataclasses import dataclass
 
+from edgec.split.addresses import AddressLookup
 from edgec.split.manifest import SplitManifest
 from edgec.split.wire import (
     CHECKSUM_BYTES,
@@ -88,6 +89,7 @@ class SplitClient:
 
     def __init__(self, server: Server, manifest: SplitManifest, timeout_s: float) -> None:
         self._server = server
+        self._lookup = AddressLookup(server.host, server.port)
         self._identity = manifest.identity
         self._most_bytes = max(manifest.returned_bytes, _LONGEST_REASON)
         self._timeout_s = timeout_s
@@ -159,10 +161,11 @@ class SplitClient:
         if self._socket is not None:
             return self._socket
         server = self._server
-        link = socket.create_connection((server.host, server.port), timeout=_left(deadline))
+        link = _opened(self._lookup, deadline)
         try:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if server.fingerprint:
+                link.settimeout(_left(deadline))
                 link = _pinned(link, server.fingerprint)
             header, answer, _ = self._exchange(link, deadline, Kind.HELLO, server.token, Coding.RAW, ())
             self._accept(header, answer, Kind.HELLO)
@@ -193,6 +196,26 @@ def _left(deadline: float) -> float:
     if left <= 0:
         raise TimeoutError("the time-out is over")
     return left
+
+
+def _opened(lookup: AddressLookup, deadline: float) -> socket.socket:
+    """A connection to the first address that takes one.
+
+    Raises:
+        OSError: none does before the deadline.
+    """
+    failure = OSError("the host has no address")
+    for family, address in lookup.addresses(_left(deadline)):
+        link = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            link.settimeout(_left(deadline))
+            link.connect(address)
+        except OSError as error:
+            link.close()
+            failure = error
+        else:
+            return link
+    raise failure
 
 
 def _received(link: socket.socket, count: int, deadline: float) -> bytes:

@@ -19,6 +19,7 @@ from edgec.split.frequency_tables import FrequencyTables
 
 _SCALE = 256
 """Fixed-point probabilities have 24 bits, frequencies 16."""
+_WORD_BYTES = 4
 
 
 class EntropyCoder:
@@ -59,7 +60,8 @@ class EntropyCoder:
                 what = f"channel {channel} holds symbols outside {table.low} to {table.high}"
                 raise EdgecError(LATENT_OUT_OF_RANGE, what, where="entropy coder", hint=LATENT_OUT_OF_RANGE.remedy)
             coder.encode_reverse(symbols, self._models[channel])
-        return bytes(coder.get_compressed().astype("<u4").tobytes())
+        # The last word is the upper end of the coder's state: bytes of it that say nothing do not travel.
+        return bytes(coder.get_compressed().astype("<u4").tobytes()).rstrip(b"\0")
 
     def decode(self, payload: bytes, shape: tuple[int, ...]) -> np.ndarray:
         """The latent, int8, that a payload was made from.
@@ -71,9 +73,10 @@ class EntropyCoder:
         Raises:
             EdgecError: EC1202 for bytes that `encode` does not make from a latent of this shape.
         """
-        if len(payload) % 4 or payload.endswith(b"\0\0\0\0"):
-            raise _corrupt("its length or its last word is impossible")
-        coder = self._stack(np.frombuffer(payload, "<u4").astype(np.uint32))
+        if payload.endswith(b"\0"):
+            raise _corrupt("its last byte is impossible")
+        words = payload + bytes(-len(payload) % _WORD_BYTES)
+        coder = self._stack(np.frombuffer(words, "<u4").astype(np.uint32))
         latent = np.empty(shape, np.int8)
         per_channel = latent[0].size
         for table, model, symbols in zip(self.tables.channels, self._models, latent, strict=True):

@@ -49,7 +49,7 @@ class FrequencyTables(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     def size_bits(self, latent: np.ndarray) -> float:
-        """Information of a latent under these frequencies, in bits; the coder comes within 64 bits of it."""
+        """Information of a latent under these frequencies, in bits; the coder comes within 32 bits of it."""
         return float(
             sum(
                 -np.log2(np.asarray(table.frequencies)[symbols.ravel().astype(np.int64) - table.low] / TOTAL).sum()

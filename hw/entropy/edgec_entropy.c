@@ -57,7 +57,7 @@ int edgec_entropy_encode(const edgec_entropy_tables *tables, const int8_t *laten
             state = (state / probability) << PROBABILITY_BITS | (((uint64_t)start << scale) + state % probability);
         }
     }
-    for (; state != 0; state >>= 32, used += WORD_BYTES) write_word(payload + used, (uint32_t)state);
+    for (; state != 0; state >>= 8) payload[used++] = (uint8_t)state;
     *length = used;
     return EDGEC_ENTROPY_OK;
 }
@@ -76,8 +76,8 @@ int edgec_entropy_decode(const edgec_entropy_tables *tables, const uint8_t *payl
     const unsigned scale = PROBABILITY_BITS - FREQUENCY_BITS;
     uint8_t buckets[1 << BUCKET_BITS];
     uint64_t state = 0;
-    if (length % WORD_BYTES != 0) return EDGEC_ENTROPY_CORRUPT;
-    if (length > 0 && read_word(payload + length - WORD_BYTES) == 0) return EDGEC_ENTROPY_CORRUPT;
+    if (length > 0 && payload[length - 1] == 0) return EDGEC_ENTROPY_CORRUPT;
+    while (length % WORD_BYTES != 0) state = state << 8 | payload[--length];
     while (state < WORD_LIMIT && length > 0) state = state << 32 | read_word(payload + (length -= WORD_BYTES));
     for (uint32_t channel = 0; channel < tables->channels; ++channel) {
         channel_table table = table_of(tables, channel);
