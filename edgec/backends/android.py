@@ -30,7 +30,7 @@ def android_files(symbol: str, headers: Sequence[tuple[str, bytes]], *, graphics
     """
     module = f"{_FOLDER}/aar/prefab/modules/{symbol}"
     abi = {"abi": ABI, "api": _OLDEST_API, "ndk": 21, "stl": "none", "static": True}
-    libraries = ["-ldl"] if graphics else ["-lm"]
+    libraries = ["-ldl", "-lm"] if graphics else ["-lm"]
     package = {"schema_version": 2, "name": symbol, "version": "1.0.0", "dependencies": []}
     names = {
         "symbol": symbol,
@@ -38,7 +38,7 @@ def android_files(symbol: str, headers: Sequence[tuple[str, bytes]], *, graphics
         "java": symbol.replace("_", "_1"),
         "abi": ABI,
         "api": _OLDEST_API,
-        "libraries": "dl" if graphics else "m",
+        "libraries": "dl;m" if graphics else "m",
         "message": "edgec_gpu_message()" if graphics else '""',
         "include": '#include "edgec_gpu.h"\n' if graphics else "",
         "uses": _USES_OPENCL if graphics else "",
@@ -181,7 +181,7 @@ add_library({symbol} STATIC IMPORTED)
 set_target_properties({symbol} PROPERTIES
     IMPORTED_LOCATION ${{module}}/libs/android.${{ANDROID_ABI}}/lib{symbol}.a
     INTERFACE_INCLUDE_DIRECTORIES ${{module}}/include
-    INTERFACE_LINK_LIBRARIES {libraries})
+    INTERFACE_LINK_LIBRARIES "{libraries}")
 
 add_library({symbol}_jni SHARED {symbol}_jni.c)
 target_link_libraries({symbol}_jni {symbol})

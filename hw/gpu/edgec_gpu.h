@@ -38,6 +38,23 @@ typedef struct edgec_gpu_launch {
     uint32_t block[3];
 } edgec_gpu_launch;
 
+/* A tensor that the processor reads or writes between launches. */
+typedef struct edgec_gpu_range {
+    edgec_gpu_argument place;
+    size_t bytes;
+} edgec_gpu_range;
+
+/* A part of the network that runs on the processor, on the caller's inputs and outputs and on an arena in the caller's
+ * workspace with the offsets of that on the device. `reads` ranges from the first are copied from the device before it,
+ * `writes` ranges after those to the device after it. */
+typedef struct edgec_gpu_host_call {
+    int (*run)(void *workspace, const void *const inputs[], void *const outputs[], edgec_step_hook hook, void *context);
+    uint32_t before; /* the launch that waits for it; launch_count if it comes after the last */
+    uint32_t first_range;
+    uint32_t reads;
+    uint32_t writes;
+} edgec_gpu_host_call;
+
 /* Bytes copied on the device after the last launch. */
 typedef struct edgec_gpu_copy {
     edgec_gpu_argument source;
@@ -57,6 +74,9 @@ typedef struct edgec_gpu_network {
     const edgec_gpu_argument *arguments;
     const edgec_gpu_launch *launches;
     uint32_t launch_count;
+    const edgec_gpu_host_call *host_calls;
+    uint32_t host_call_count;
+    const edgec_gpu_range *ranges;
     const edgec_gpu_copy *copies;
     uint32_t copy_count;
     const unsigned char *weights;
@@ -70,12 +90,19 @@ typedef struct edgec_gpu_state {
     void *session;
 } edgec_gpu_state;
 
+/* What a caller hands over for one run; hook and context may be NULL. */
+typedef struct edgec_gpu_call {
+    void *workspace;
+    const void *const *inputs;
+    void *const *outputs;
+    edgec_step_hook hook;
+    void *context;
+} edgec_gpu_call;
+
 /* Runs a network once; the first call finds the device, compiles the kernels and uploads the weights.
  * Returns an edgec_status; after a failure edgec_gpu_message() says more. */
-int edgec_cuda_run(const edgec_gpu_network *network, edgec_gpu_state *state, const void *const inputs[],
-                   void *const outputs[], edgec_step_hook hook, void *context);
-int edgec_opencl_run(const edgec_gpu_network *network, edgec_gpu_state *state, const void *const inputs[],
-                     void *const outputs[], edgec_step_hook hook, void *context);
+int edgec_cuda_run(const edgec_gpu_network *network, edgec_gpu_state *state, const edgec_gpu_call *call);
+int edgec_opencl_run(const edgec_gpu_network *network, edgec_gpu_state *state, const edgec_gpu_call *call);
 
 /* Gives back everything that a network holds on the device; its next run begins anew. */
 void edgec_cuda_close(edgec_gpu_state *state);

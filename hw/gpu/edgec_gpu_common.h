@@ -7,17 +7,36 @@
 /* Keeps a message for edgec_gpu_message and returns the status. */
 int edgec_gpu_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* What the launcher for one kind of driver does with a session of its own, which is all zero before `prepare`. */
+/* What the launcher for one kind of driver does with a session of its own, which is all zero before `prepare`.
+ *
+ * `begin` sends the inputs; `replay` enqueues the launches of a segment, which are those between two calls of the
+ * processor; `read` and `write` enqueue copies; `wait` waits for all of it; `end` copies the outputs and waits; `leave`
+ * follows every `begin`. */
 typedef struct edgec_gpu_driver {
     size_t session_bytes;
     int (*prepare)(void *session, const edgec_gpu_network *network);
-    int (*run)(void *session, const void *const inputs[], void *const outputs[], edgec_step_hook hook, void *context);
+    int (*begin)(void *session, const edgec_gpu_call *call);
+    int (*replay)(void *session, uint32_t segment, const edgec_gpu_call *call);
+    int (*read)(void *session, const edgec_gpu_range *range, void *destination);
+    int (*write)(void *session, const edgec_gpu_range *range, const void *source);
+    int (*wait)(void *session);
+    int (*end)(void *session, const edgec_gpu_call *call);
+    void (*leave)(void *session);
     void (*release)(void *session); /* also after a failed `prepare` */
 } edgec_gpu_driver;
 
+/* The launches of a segment: from the first to before the last. Segments are numbered from 0 to host_call_count. */
+typedef struct edgec_gpu_segment {
+    uint32_t first;
+    uint32_t last;
+    int is_last; /* the copies on the device follow it */
+} edgec_gpu_segment;
+
+edgec_gpu_segment edgec_gpu_segment_of(const edgec_gpu_network *network, uint32_t number);
+
 /* Runs a network in its session, which the first run opens; runs of one network wait for each other. */
 int edgec_gpu_run(const edgec_gpu_driver *driver, const edgec_gpu_network *network, edgec_gpu_state *state,
-                  const void *const inputs[], void *const outputs[], edgec_step_hook hook, void *context);
+                  const edgec_gpu_call *call);
 void edgec_gpu_close(const edgec_gpu_driver *driver, edgec_gpu_state *state);
 
 /* The first library of a list, ended by NULL, that the system loads; NULL if it loads none. */

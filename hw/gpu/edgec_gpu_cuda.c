@@ -80,13 +80,13 @@ static int copy_on_device(const session *own)
     return EDGEC_OK;
 }
 
-static int launch_all(const session *own)
+static int launch_all(const session *own, edgec_gpu_segment segment)
 {
     int status = EDGEC_OK;
-    for (uint32_t i = 0; status == EDGEC_OK && i < own->network->launch_count; ++i) {
+    for (uint32_t i = segment.first; status == EDGEC_OK && i < segment.last; ++i) {
         status = launch(own, i);
     }
-    return status == EDGEC_OK ? copy_on_device(own) : status;
+    return status == EDGEC_OK && segment.is_last ? copy_on_device(own) : status;
 }
 
 static int has_graphs(const functions *cuda)
@@ -102,23 +102,33 @@ static status_code make_executable(const functions *cuda, handle *executable, ha
                                      : cuda->instantiate_v1(executable, graph, NULL, NULL, 0);
 }
 
-/* Records all launches as a graph. A driver that cannot is no failure: then they are launched one by one. */
-static int record_graph(session *own)
+/* Records a segment as a graph. A driver that cannot is no failure: then its kernels are launched one by one. */
+static int record_graph(session *own, uint32_t number)
 {
     const functions *const cuda = &own->cuda;
+    const edgec_gpu_segment segment = edgec_gpu_segment_of(own->network, number);
     handle graph = NULL;
-    if (!has_graphs(cuda) ||
+    if (segment.first == segment.last || !has_graphs(cuda) ||
         cuda->begin_capture(own->stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL) != CUDA_SUCCESS) {
         return EDGEC_OK;
     }
-    const int status = launch_all(own);
+    const int status = launch_all(own, segment);
     const status_code code = cuda->end_capture(own->stream, &graph);
     if (status == EDGEC_OK && code == CUDA_SUCCESS && graph != NULL &&
-        make_executable(cuda, &own->graph, graph) != CUDA_SUCCESS) {
-        own->graph = NULL;
+        make_executable(cuda, &own->graphs[number], graph) != CUDA_SUCCESS) {
+        own->graphs[number] = NULL;
     }
     if (graph != NULL) {
         cuda->release_graph(graph);
+    }
+    return status;
+}
+
+static int record_graphs(session *own)
+{
+    int status = EDGEC_OK;
+    for (uint32_t i = 0; status == EDGEC_OK && i <= own->network->host_call_count; ++i) {
+        status = record_graph(own, i);
     }
     return status;
 }
@@ -129,8 +139,10 @@ static void release(void *opened)
     const functions *const cuda = &own->cuda;
     if (own->context != NULL) {
         cuda->push_context(own->context);
-        if (own->graph != NULL) {
-            cuda->release_executable(own->graph);
+        for (uint32_t i = 0; own->graphs != NULL && i <= own->network->host_call_count; ++i) {
+            if (own->graphs[i] != NULL) {
+                cuda->release_executable(own->graphs[i]);
+            }
         }
         for (uint32_t i = 0; own->buffers != NULL && i < edgec_gpu_buffer_count(own->network); ++i) {
             if (own->buffers[i] != 0) {
@@ -148,6 +160,7 @@ static void release(void *opened)
     }
     free(own->kernels);
     free(own->buffers);
+    free(own->graphs);
 }
 
 static int prepare_in_context(session *own)
@@ -157,7 +170,7 @@ static int prepare_in_context(session *own)
     status = status == EDGEC_OK ? edgec_cuda_load_program(own) : status;
     status = status == EDGEC_OK ? find_kernels(own) : status;
     status = status == EDGEC_OK ? make_buffers(own) : status;
-    return status == EDGEC_OK ? record_graph(own) : status;
+    return status == EDGEC_OK ? record_graphs(own) : status;
 }
 
 static int prepare(void *fresh, const edgec_gpu_network *network)
@@ -166,7 +179,8 @@ static int prepare(void *fresh, const edgec_gpu_network *network)
     own->network = network;
     own->kernels = calloc(network->kernel_count + 1u, sizeof(handle));
     own->buffers = calloc(edgec_gpu_buffer_count(network), sizeof(device_address));
-    if (own->kernels == NULL || own->buffers == NULL) {
+    own->graphs = calloc(network->host_call_count + 1u, sizeof(handle));
+    if (own->kernels == NULL || own->buffers == NULL || own->graphs == NULL) {
         return edgec_gpu_fail(EDGEC_DEVICE_FAILED, "out of memory");
     }
     int status = edgec_cuda_open_device(own);
@@ -205,47 +219,92 @@ static int copy_outputs(const session *own, void *const outputs[])
             return edgec_cuda_failed(own, "copying an output", code);
         }
     }
+    return EDGEC_OK;
+}
+
+static int replay_traced(const session *own, edgec_gpu_segment segment, const edgec_gpu_call *call)
+{
+    int status = EDGEC_OK;
+    own->cuda.synchronise(own->stream);
+    for (uint32_t i = segment.first; status == EDGEC_OK && i < segment.last; ++i) {
+        call->hook(call->context, (int)own->network->launches[i].step, 0);
+        status = launch(own, i);
+        own->cuda.synchronise(own->stream);
+        call->hook(call->context, (int)own->network->launches[i].step, 1);
+    }
+    return status == EDGEC_OK && segment.is_last ? copy_on_device(own) : status;
+}
+
+static int replay(void *opened, uint32_t number, const edgec_gpu_call *call)
+{
+    const session *const own = opened;
+    const edgec_gpu_segment segment = edgec_gpu_segment_of(own->network, number);
+    if (call->hook != NULL) {
+        return replay_traced(own, segment, call);
+    }
+    if (own->graphs[number] == NULL) {
+        return launch_all(own, segment);
+    }
+    const status_code code = own->cuda.launch_graph(own->graphs[number], own->stream);
+    return code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "launching the graph", code);
+}
+
+static int begin(void *opened, const edgec_gpu_call *call)
+{
+    const session *const own = opened;
+    own->cuda.push_context(own->context);
+    return copy_inputs(own, call->inputs);
+}
+
+static int read_range(void *opened, const edgec_gpu_range *range, void *destination)
+{
+    const session *const own = opened;
+    const status_code code = own->cuda.read(destination, address_of(own, &range->place), range->bytes, own->stream);
+    return code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "copying to the processor", code);
+}
+
+static int write_range(void *opened, const edgec_gpu_range *range, const void *source)
+{
+    const session *const own = opened;
+    const status_code code = own->cuda.write(address_of(own, &range->place), source, range->bytes, own->stream);
+    return code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "copying from the processor", code);
+}
+
+static int wait_for_all(void *opened)
+{
+    const session *const own = opened;
     const status_code code = own->cuda.synchronise(own->stream);
     return code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "running the kernels", code);
 }
 
-static int run_traced(const session *own, edgec_step_hook hook, void *context)
+static int end(void *opened, const edgec_gpu_call *call)
 {
-    int status = EDGEC_OK;
-    own->cuda.synchronise(own->stream);
-    for (uint32_t i = 0; status == EDGEC_OK && i < own->network->launch_count; ++i) {
-        hook(context, (int)own->network->launches[i].step, 0);
-        status = launch(own, i);
-        own->cuda.synchronise(own->stream);
-        hook(context, (int)own->network->launches[i].step, 1);
-    }
-    return status == EDGEC_OK ? copy_on_device(own) : status;
+    const int status = copy_outputs(opened, call->outputs);
+    return status == EDGEC_OK ? wait_for_all(opened) : status;
 }
 
-static int run(void *opened, const void *const inputs[], void *const outputs[], edgec_step_hook hook, void *context)
+static void leave(void *opened)
 {
     const session *const own = opened;
-    own->cuda.push_context(own->context);
-    int status = copy_inputs(own, inputs);
-    if (status == EDGEC_OK && hook != NULL) {
-        status = run_traced(own, hook, context);
-    } else if (status == EDGEC_OK && own->graph != NULL) {
-        const status_code code = own->cuda.launch_graph(own->graph, own->stream);
-        status = code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "launching the graph", code);
-    } else if (status == EDGEC_OK) {
-        status = launch_all(own);
-    }
-    status = status == EDGEC_OK ? copy_outputs(own, outputs) : status;
     own->cuda.pop_context(&(handle){NULL});
-    return status;
 }
 
-static const edgec_gpu_driver driver = {sizeof(session), prepare, run, release};
+static const edgec_gpu_driver driver = {
+    .session_bytes = sizeof(session),
+    .prepare = prepare,
+    .begin = begin,
+    .replay = replay,
+    .read = read_range,
+    .write = write_range,
+    .wait = wait_for_all,
+    .end = end,
+    .leave = leave,
+    .release = release,
+};
 
-int edgec_cuda_run(const edgec_gpu_network *network, edgec_gpu_state *state, const void *const inputs[],
-                   void *const outputs[], edgec_step_hook hook, void *context)
+int edgec_cuda_run(const edgec_gpu_network *network, edgec_gpu_state *state, const edgec_gpu_call *call)
 {
-    return edgec_gpu_run(&driver, network, state, inputs, outputs, hook, context);
+    return edgec_gpu_run(&driver, network, state, call);
 }
 
 void edgec_cuda_close(edgec_gpu_state *state)

@@ -61,7 +61,7 @@ typedef struct session {
     handle module;
     handle *kernels;
     device_address *buffers; /* inputs, outputs, weights, arena */
-    handle graph;            /* all launches, replayed at once; NULL where the driver has no graphs */
+    handle *graphs;          /* of each segment, replayed at once; NULL where the driver has no graphs */
     char architecture[16];   /* sm_53 */
     char name[TEXT_BYTES];
 } session;

@@ -133,8 +133,7 @@ static int copy_outputs(const session *own, void *const outputs[])
             return edgec_opencl_failed("copying an output", code);
         }
     }
-    const status_code code = own->cl.finish(own->queue);
-    return code == CL_SUCCESS ? EDGEC_OK : edgec_opencl_failed("running the kernels", code);
+    return EDGEC_OK;
 }
 
 static int launch(const session *own, uint32_t number)
@@ -168,33 +167,82 @@ static int copy_on_device(const session *own)
     return EDGEC_OK;
 }
 
-static int run(void *opened, const void *const inputs[], void *const outputs[], edgec_step_hook hook, void *context)
+static int begin(void *opened, const edgec_gpu_call *call)
 {
-    const session *const own = opened;
-    int status = copy_inputs(own, inputs);
-    if (hook != NULL) {
-        own->cl.finish(own->queue);
-    }
-    for (uint32_t i = 0; status == EDGEC_OK && i < own->network->launch_count; ++i) {
-        if (hook != NULL) {
-            hook(context, (int)own->network->launches[i].step, 0);
-        }
-        status = launch(own, i);
-        if (hook != NULL) {
-            own->cl.finish(own->queue);
-            hook(context, (int)own->network->launches[i].step, 1);
-        }
-    }
-    status = status == EDGEC_OK ? copy_on_device(own) : status;
-    return status == EDGEC_OK ? copy_outputs(own, outputs) : status;
+    return copy_inputs(opened, call->inputs);
 }
 
-static const edgec_gpu_driver driver = {sizeof(session), prepare, run, release};
-
-int edgec_opencl_run(const edgec_gpu_network *network, edgec_gpu_state *state, const void *const inputs[],
-                     void *const outputs[], edgec_step_hook hook, void *context)
+static int replay(void *opened, uint32_t number, const edgec_gpu_call *call)
 {
-    return edgec_gpu_run(&driver, network, state, inputs, outputs, hook, context);
+    const session *const own = opened;
+    const edgec_gpu_segment segment = edgec_gpu_segment_of(own->network, number);
+    int status = EDGEC_OK;
+    if (call->hook != NULL) {
+        own->cl.finish(own->queue);
+    }
+    for (uint32_t i = segment.first; status == EDGEC_OK && i < segment.last; ++i) {
+        if (call->hook != NULL) {
+            call->hook(call->context, (int)own->network->launches[i].step, 0);
+        }
+        status = launch(own, i);
+        if (call->hook != NULL) {
+            own->cl.finish(own->queue);
+            call->hook(call->context, (int)own->network->launches[i].step, 1);
+        }
+    }
+    return status == EDGEC_OK && segment.is_last ? copy_on_device(own) : status;
+}
+
+static int read_range(void *opened, const edgec_gpu_range *range, void *destination)
+{
+    const session *const own = opened;
+    const status_code code = own->cl.read(own->queue, buffer_of(own, &range->place), 0, range->place.offset,
+                                          range->bytes, destination, 0, NULL, NULL);
+    return code == CL_SUCCESS ? EDGEC_OK : edgec_opencl_failed("copying to the processor", code);
+}
+
+static int write_range(void *opened, const edgec_gpu_range *range, const void *source)
+{
+    const session *const own = opened;
+    const status_code code = own->cl.write(own->queue, buffer_of(own, &range->place), 0, range->place.offset,
+                                           range->bytes, source, 0, NULL, NULL);
+    return code == CL_SUCCESS ? EDGEC_OK : edgec_opencl_failed("copying from the processor", code);
+}
+
+static int wait_for_all(void *opened)
+{
+    const session *const own = opened;
+    const status_code code = own->cl.finish(own->queue);
+    return code == CL_SUCCESS ? EDGEC_OK : edgec_opencl_failed("running the kernels", code);
+}
+
+static int end(void *opened, const edgec_gpu_call *call)
+{
+    const int status = copy_outputs(opened, call->outputs);
+    return status == EDGEC_OK ? wait_for_all(opened) : status;
+}
+
+static void leave(void *opened)
+{
+    (void)opened;
+}
+
+static const edgec_gpu_driver driver = {
+    .session_bytes = sizeof(session),
+    .prepare = prepare,
+    .begin = begin,
+    .replay = replay,
+    .read = read_range,
+    .write = write_range,
+    .wait = wait_for_all,
+    .end = end,
+    .leave = leave,
+    .release = release,
+};
+
+int edgec_opencl_run(const edgec_gpu_network *network, edgec_gpu_state *state, const edgec_gpu_call *call)
+{
+    return edgec_gpu_run(&driver, network, state, call);
 }
 
 void edgec_opencl_close(edgec_gpu_state *state)

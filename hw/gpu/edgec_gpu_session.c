@@ -1,4 +1,5 @@
-/* A network's session on a device: opened by its first run, kept until it is closed, one run at a time. */
+/* A network's session on a device: opened by its first run, kept until it is closed, one run at a time.
+ * A run replays the launches, and between them calls what runs on the processor. */
 #include "edgec_gpu_common.h"
 
 #include <stdlib.h>
@@ -19,13 +20,69 @@ static int open_session(const edgec_gpu_driver *driver, const edgec_gpu_network 
     return EDGEC_OK;
 }
 
+edgec_gpu_segment edgec_gpu_segment_of(const edgec_gpu_network *network, uint32_t number)
+{
+    const int is_last = number == network->host_call_count;
+    return (edgec_gpu_segment){
+        .first = number == 0 ? 0 : network->host_calls[number - 1].before,
+        .last = is_last ? network->launch_count : network->host_calls[number].before,
+        .is_last = is_last,
+    };
+}
+
+static unsigned char *mirror_of(const edgec_gpu_range *range, const edgec_gpu_call *call)
+{
+    unsigned char *const start = range->place.space == EDGEC_GPU_OUTPUT
+                                     ? (unsigned char *)call->outputs[range->place.index]
+                                     : edgec_align(call->workspace);
+    return start + range->place.offset;
+}
+
+static int call_processor(const edgec_gpu_driver *driver, const edgec_gpu_network *network, void *session,
+                          const edgec_gpu_host_call *part, const edgec_gpu_call *call)
+{
+    const edgec_gpu_range *const read = network->ranges + part->first_range;
+    const edgec_gpu_range *const written = read + part->reads;
+    int status = EDGEC_OK;
+    for (uint32_t i = 0; status == EDGEC_OK && i < part->reads; ++i) {
+        status = driver->read(session, &read[i], mirror_of(&read[i], call));
+    }
+    /* even with nothing to read: what the processor writes next may still be on its way to the device */
+    status = status == EDGEC_OK ? driver->wait(session) : status;
+    status = status == EDGEC_OK ? part->run(call->workspace, call->inputs, call->outputs, call->hook, call->context)
+                                : status;
+    for (uint32_t i = 0; status == EDGEC_OK && i < part->writes; ++i) {
+        status = driver->write(session, &written[i], mirror_of(&written[i], call));
+    }
+    return status;
+}
+
+static int run(const edgec_gpu_driver *driver, const edgec_gpu_network *network, void *session,
+               const edgec_gpu_call *call)
+{
+    int status = driver->begin(session, call);
+    for (uint32_t i = 0; status == EDGEC_OK && i <= network->host_call_count; ++i) {
+        status = driver->replay(session, i, call);
+        if (status == EDGEC_OK && i < network->host_call_count) {
+            status = call_processor(driver, network, session, &network->host_calls[i], call);
+        }
+    }
+    if (status == EDGEC_OK) {
+        status = driver->end(session, call);
+    } else {
+        (void)driver->wait(session); /* copies from the caller's memory may be under way; the first failure is told */
+    }
+    driver->leave(session);
+    return status;
+}
+
 int edgec_gpu_run(const edgec_gpu_driver *driver, const edgec_gpu_network *network, edgec_gpu_state *state,
-                  const void *const inputs[], void *const outputs[], edgec_step_hook hook, void *context)
+                  const edgec_gpu_call *call)
 {
     pthread_mutex_lock(&state->in_use);
     int status = state->session != NULL ? EDGEC_OK : open_session(driver, network, state);
     if (status == EDGEC_OK) {
-        status = driver->run(state->session, inputs, outputs, hook, context);
+        status = run(driver, network, state->session, call);
     }
     pthread_mutex_unlock(&state->in_use);
     return status;

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from edgec.backends.gpu.kernels import GpuKernels
-from edgec.backends.gpu.launch_plan import Argument, BufferCopy, BufferSpace, GpuProgram, Language, Launch, LaunchPlan
+from edgec.backends.gpu.kernels import GpuKernels, HostProgram
+from edgec.backends.gpu.launch_plan import (
+    Argument,
+    BufferCopy,
+    BufferSpace,
+    GpuProgram,
+    HostCall,
+    Language,
+    Launch,
+    LaunchPlan,
+)
 from edgec.backends.plan import MemoryUse, PlannedLayer
 from edgec.core.tensor import TensorSpec
 
@@ -81,8 +92,8 @@ def hand_made(language: Language, block: int = 8) -> GpuKernels:
         weights=biases().tobytes() + weights().tobytes(),
         program=GpuProgram(language, _CUDA if language == "cuda" else _OPENCL, ("scale_and_add", "multiply")),
         launches=(
-            Launch("scale_and_add", "first", "Add", (x, b, between), (ROWS * DEPTH // block, 1, 1), (block, 1, 1)),
-            Launch("multiply", "second", "MatMul", (between, w, y), (1, ROWS, 1), (COLUMNS, 1, 1)),
+            Launch("scale_and_add", "first", "Add", 0, (x, b, between), (ROWS * DEPTH // block, 1, 1), (block, 1, 1)),
+            Launch("multiply", "second", "MatMul", 1, (between, w, y), (1, ROWS, 1), (COLUMNS, 1, 1)),
         ),
         copies=(BufferCopy(x, z),),
     )
@@ -95,3 +106,25 @@ def hand_made(language: Language, block: int = 8) -> GpuKernels:
     return GpuKernels(
         plan, layers, (), MemoryUse(weights_bytes=len(plan.weights), activations_bytes=192, scratch_bytes=0)
     )
+
+
+_DOUBLES = """
+static int hand_made_part_0(void *workspace, const void *const inputs[], void *const outputs[], edgec_step_hook hook,
+                            void *context)
+{
+    float *const between = (float *)(edgec_align(workspace) + 64);
+    (void)inputs, (void)outputs, (void)hook, (void)context;
+    for (int i = 0; i < 32; ++i) {
+        between[i] *= 2.0f;
+    }
+    return EDGEC_OK;
+}
+"""
+
+
+def doubled_between(language: Language) -> GpuKernels:
+    """The network, but the processor doubles what is between its kernels: y = 2 (2 x + b) w."""
+    made = hand_made(language)
+    between = made.plan.launches[1].arguments[0]
+    call = HostCall("hand_made_part_0", ("between",), before=1, reads=(between,), writes=(between,))
+    return replace(made, plan=replace(made.plan, host_calls=(call,)), host=HostProgram(_DOUBLES, b""))

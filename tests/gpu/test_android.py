@@ -52,7 +52,7 @@ def test_the_folder_is_laid_out_as_a_prefab_package(artifact: Path) -> None:
     package = artifact / "android" / "aar"
     module = package / "prefab" / "modules" / "hand_made"
     assert json.loads((package / "prefab" / "prefab.json").read_text())["name"] == "hand_made"
-    assert json.loads((module / "module.json").read_text())["export_libraries"] == ["-ldl"]
+    assert json.loads((module / "module.json").read_text())["export_libraries"] == ["-ldl", "-lm"]
     assert json.loads((module / "libs" / f"android.{ABI}" / "abi.json").read_text())["abi"] == ABI
     assert {path.name for path in (module / "include").iterdir()} == {"edgec.h", "edgec_gpu.h", "hand_made.h"}
     packed = (artifact / library_in_package("hand_made")).read_bytes()

@@ -11,12 +11,11 @@ import onnx
 import pytest
 
 from edgec.build import BuildOptions, build
-from edgec.core.errors import EdgecError
 from edgec.core.metric import Mode, Unavailable, Value
 from edgec.core.progress import Silent
 from edgec.report.schema import Report, Unverified, Verified
 from edgec.verify import verify
-from tests.models import attention_net, conv_net, if_net, mobile_net, quantized_net, residual_net, two_outputs_net
+from tests.models import attention_net, conv_net, mobile_net, quantized_net, residual_net, two_outputs_net
 
 NETWORKS = [conv_net, residual_net, mobile_net, two_outputs_net, attention_net, quantized_net]
 
@@ -93,9 +92,3 @@ def test_a_telephone_gets_a_static_library(target: str, tmp_path: Path) -> None:
     latency = report.metrics.latency_ms
     assert isinstance(latency, Value)
     assert latency.high > 3 * latency.value
-
-
-def test_a_network_that_branches_is_refused_with_its_node(tmp_path: Path) -> None:
-    with pytest.raises(EdgecError) as raised:
-        _build(if_net(), "opencl-generic", tmp_path)
-    assert raised.value.code.code == "EC0401"

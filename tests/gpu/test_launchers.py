@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgec.backends.executor import execute
-from edgec.backends.gpu.backend import plan_of_kernels, steps_of
+from edgec.backends.gpu.backend import plan_of_kernels
 from edgec.backends.plan import BuildPlan
 from edgec.core.errors import EdgecError
 from edgec.core.progress import Silent
@@ -191,10 +191,20 @@ def test_without_driver_or_device_an_artefact_is_unverified(
     assert "riscv64" in str(can_run(elsewhere))
 
 
-def test_launches_belong_to_the_layers_that_name_their_nodes() -> None:
-    layers = hand_made.hand_made("cuda").layers
-    first, second = hand_made.hand_made("cuda").plan.launches
-    assert steps_of((first, second), layers) == (0, 1)
-    assert steps_of((first, first, second), layers) == (0, 0, 1)
-    assert steps_of((second,), layers) == (1,)
-    assert steps_of((first, first, second), (layers[0], layers[0], layers[1])) == (0, 1, 2)
+def test_the_processor_computes_between_launches(opencl: Path, tmp_path: Path) -> None:
+    plan = plan_of_kernels(hand_made.doubled_between("opencl"), load_target("opencl-generic"), Silent())
+    execute(plan, tmp_path / "artifact", Silent())
+    made = run_artifact(tmp_path / "artifact", plan.interface, [{"x": X}], iterations=2)
+    np.testing.assert_allclose(made.outputs[0]["y"], 2 * hand_made.expected(X)["y"], atol=1e-5)
+
+
+def test_cuda_replays_a_graph_on_each_side_of_the_processor(stub_cuda: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nvidia.cuda_nvrtc", reason="NVRTC is not installed (pip install 'edgec[gpu]')")
+    plan = plan_of_kernels(hand_made.doubled_between("cuda"), _cuda_here(), Silent())
+    execute(plan, tmp_path / "artifact", Silent())
+    run_artifact(tmp_path / "artifact", plan.interface, [{"x": X}], iterations=2)
+    calls = stub_cuda.read_text(encoding="ascii").splitlines()
+    captured = [call.split()[2] for call in calls if call.startswith("capture")]
+    assert captured == ["scale_and_add", "multiply", "128"]
+    once = ["write 128", "graph", "read 128", "write 128", "graph", "read 256", "read 128"]
+    assert calls[-2 * len(once) :] == once * 2

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
 
 from edgec.backends.gpu.kernels import GpuKernels, make_launch_plan, unsupported
-from edgec.backends.gpu.launch_plan import Launch
 from edgec.backends.gpu.nvrtc import compile_cuda
 from edgec.backends.gpu.packaging import package
 from edgec.backends.gpu.tables import write_tables
@@ -57,8 +54,8 @@ def plan_of_kernels(kernels: GpuKernels, target: Target, progress: Progress) -> 
     gpu = target.gpu
     machine_code = _machine_code(kernels, gpu, progress) if gpu is not None else None
     architecture = gpu.architecture if gpu is not None and machine_code is not None else ""
-    steps = steps_of(launches.launches, kernels.layers)
-    made = package(launches, write_tables(launches, steps, architecture), machine_code, target)
+    source = write_tables(launches, kernels.host.source, architecture)
+    made = package(launches, source, machine_code, kernels.host.kernels, target)
     return BuildPlan(
         files=made.files,
         commands=made.commands,
@@ -84,22 +81,3 @@ def _machine_code(kernels: GpuKernels, gpu: Gpu, progress: Progress) -> bytes | 
         return None
     progress.start(f"compile {len(kernels.plan.program.kernels)} kernels for {gpu.architecture}")
     return compile_cuda(kernels.plan.program.source, gpu.architecture)
-
-
-def steps_of(launches: Sequence[Launch], layers: Sequence[PlannedLayer]) -> tuple[int, ...]:
-    """The layer of each launch, by the node that both are named after.
-
-    Launches come in the order of the layers. Where layers of one node follow each other, each takes one launch and the
-    last of them the rest.
-    """
-    steps: list[int] = []
-    names = [layer.name for layer in layers]
-    first = 0
-    for node, run in itertools.groupby(launches, key=lambda launch: launch.node):
-        first = names.index(node, first) if node in names[first:] else first
-        after = first
-        while after < len(names) and names[after] == node:
-            after += 1
-        steps += [min(first + number, max(after - 1, first)) for number, _ in enumerate(run)]
-        first = after
-    return tuple(steps)

@@ -10,12 +10,29 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.backends.gpu.device import LANES, Device, core_of, gpu_of
+from edgec.backends.gpu.host_parts import (
+    HostPart,
+    compile_parts,
+    has_few_elements,
+    host_fallbacks,
+    host_parts,
+    transfers,
+)
 from edgec.backends.gpu.kernel_source import GpuKernel, KernelMaker
-from edgec.backends.gpu.launch_plan import Argument, BufferCopy, BufferSpace, Launch, LaunchPlan
+from edgec.backends.gpu.launch_plan import (
+    Argument,
+    BufferCopy,
+    BufferSpace,
+    GpuProgram,
+    HostCall,
+    Launch,
+    LaunchPlan,
+)
 from edgec.backends.gpu.source import make_program
 from edgec.backends.plan import Fallback, MemoryUse, PlannedLayer
 from edgec.backends.tvm.code_generation import groups_in_order, strides_of
 from edgec.backends.tvm.dead_steps import without_dead_steps
+from edgec.backends.tvm.driver import Program, write_parts
 from edgec.backends.tvm.fusion import FusedBlock, KernelGroup, fuse
 from edgec.backends.tvm.integer.recognition import form_integer_nodes
 from edgec.backends.tvm.kernel_graph import KernelGraph, Value
@@ -36,8 +53,24 @@ _SPACES = {
     Region.OUTPUT: BufferSpace.OUTPUT,
     Region.ARENA: BufferSpace.ARENA,
 }
-_CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 _VECTOR_BYTES = 16
+
+
+@dataclass(frozen=True)
+class HostProgram:
+    """What runs on the processor between launches.
+
+    Attributes:
+        source: C functions, as the launch plan names them, and what they need declared; empty if there are none.
+        kernels: object file of the kernels that they call; empty if they call none.
+    """
+
+    source: str
+    kernels: bytes
+
+
+NO_HOST_PROGRAM = HostProgram("", b"")
+"""That of a network that the graphics processor runs from end to end."""
 
 
 @dataclass(frozen=True)
@@ -46,33 +79,22 @@ class GpuKernels:
 
     Attributes:
         plan: launches and program.
-        layers: one a kernel group, in order; a group may take several launches, all named as its layer.
-        fallbacks: nodes whose kernel runs on a single thread, and why.
+        layers: one a kernel group, in order; a group may take several launches, and may run on the processor.
+        fallbacks: nodes that run on the processor, or whose kernel runs on a single thread, and why.
         memory: bytes by owner.
+        host: what runs on the processor.
     """
 
     plan: LaunchPlan
     layers: tuple[PlannedLayer, ...]
     fallbacks: tuple[Fallback, ...]
     memory: MemoryUse
+    host: HostProgram = NO_HOST_PROGRAM
 
 
 def unsupported(model: ir.Model, target: Target) -> tuple[Fallback, ...]:
     """Every node that cannot be lowered for a graphics processor, with the reason and what would help."""
-    refused = tuple(found for node in model.graph if (found := _refused(node)) is not None)
-    return refused + unsupported_nodes(form_integer_nodes(model).model, core_of(target))
-
-
-def _refused(node: ir.Node) -> Fallback | None:
-    if node.op_type in _CONTROL_FLOW and node.domain in ("", "ai.onnx"):
-        reason = f"{node.op_type} decides on the host what the device does next; a list of launches is fixed"
-        return Fallback(
-            node=str(node.name), reason=reason, hint="build for a processor, or unroll it before the export"
-        )
-    if any(value.dtype == ir.DataType.FLOAT16 for value in node.outputs):
-        reason = "it computes in float16, for which there are no kernels on graphics processors yet"
-        return Fallback(node=str(node.name), reason=reason, hint="build the network in float32")
-    return None
+    return unsupported_nodes(form_integer_nodes(model).model, core_of(target))
 
 
 def make_launch_plan(model: ir.Model, target: Target, *, name: str, progress: Progress) -> GpuKernels:
@@ -103,53 +125,74 @@ def _plan_of(
     symbol = identifier(graph.name)
     block = fuse(lay_over(without_dead_steps(graph.main)))
     kernels = _kernels(block, symbol, target, progress)
+    parts = host_parts(block, kernels)
+    host = compile_parts(block, parts, symbol, core_of(target), target.compiler)
     scratch = {group: kernel.scratch_bytes for group, kernel in kernels.items() if kernel.scratch_bytes}
-    memory = plan_memory(block, scratch)
-    launches = [launch for group, kernel in kernels.items() for launch in _launches(group, kernel, memory)]
+    memory = plan_memory(block, {**scratch, **host.scratch})
     copies = tuple(
         BufferCopy(_argument(value, memory, {}), Argument(BufferSpace.OUTPUT, index, 0, value.size_bytes))
         for index, value in memory.output_copies.items()
         if value.size_bytes
     )
-    different = list(dict.fromkeys(kernels.values()))
-    progress.start(f"write {len(different)} kernels")
+    launches = _launches(block, kernels, memory)
+    specs = tensor_specs(graph.main.parameters, inputs), tensor_specs(graph.main.results, outputs)
+    program = Program(symbol, block, host.kernels, memory, *specs)
+    source = write_parts(program, [part.steps for part in parts]) if parts else ""
     plan = LaunchPlan(
         symbol=symbol,
-        inputs=tensor_specs(graph.main.parameters, inputs),
-        outputs=tensor_specs(graph.main.results, outputs),
+        inputs=program.inputs,
+        outputs=program.outputs,
         arena_bytes=memory.arena_bytes,
-        weights=memory.constants.contents,
-        program=make_program([kernel.lowered for kernel in different], gpu_of(target)),
-        launches=tuple(launches),
+        weights=memory.constants.contents,  # whole only now: constants get their place where they are first named
+        program=_program(kernels, target, progress),
+        launches=tuple(launch for of_group in launches for launch in of_group),
         copies=copies,
+        host_calls=_host_calls(symbol, block, parts, launches, memory),
     )
     activations = min(plan_memory(block, {}).arena_bytes, memory.arena_bytes)
+    layers = tuple(planned_layers(block, 1))
     return GpuKernels(
         plan,
-        layers=tuple(planned_layers(block, 1)),
-        fallbacks=tuple(
-            Fallback(node=group.anchor.node, reason=kernel.fallback_reason, hint="report the operator and its shapes")
-            for group, kernel in kernels.items()
-            if kernel.fallback_reason
-        ),
+        layers,
+        fallbacks=(*host_fallbacks(parts, block, layers), *_single_threads(kernels)),
         memory=MemoryUse(
             weights_bytes=len(plan.weights),
             activations_bytes=activations,
             scratch_bytes=memory.arena_bytes - activations,
         ),
+        host=HostProgram(source, host.contents),
+    )
+
+
+def _program(kernels: Mapping[KernelGroup, GpuKernel], target: Target, progress: Progress) -> GpuProgram:
+    different = list(dict.fromkeys(kernels.values()))
+    progress.start(f"write {len(different)} kernels")
+    if not different:
+        return GpuProgram(gpu_of(target).api, "/* all of the network runs on the processor */\n", ())
+    return make_program([kernel.lowered for kernel in different], gpu_of(target))
+
+
+def _single_threads(kernels: Mapping[KernelGroup, GpuKernel]) -> tuple[Fallback, ...]:
+    hint = "the result is right; report the operator and its shapes"
+    return tuple(
+        Fallback(node=group.anchor.node, reason=kernel.fallback_reason, hint=hint)
+        for group, kernel in kernels.items()
+        if kernel.fallback_reason
     )
 
 
 def _kernels(block: FusedBlock, symbol: str, target: Target, progress: Progress) -> dict[KernelGroup, GpuKernel]:
-    """The kernel of each group, in order; equal groups share one."""
-    groups = groups_in_order(block)
+    """The kernel of each group of the outermost block that the device is to run, in order; equal groups share one."""
+    groups = [step for step in block.steps if isinstance(step, KernelGroup)]
     progress.start("schedule kernels", total=len(groups))
     plan = plan_memory(block, {})
     strides = strides_of(block)
     maker = KernelMaker(symbol, strides, core_of(target), Device.of(target), gpu_of(target))
     made: dict[KernelGroup, GpuKernel] = {}
     for group in groups:
-        made[group] = maker.make(group, _vector(group, plan, strides), in_place=group in plan.in_place)
+        kernel = maker.make(group, _vector(group, plan, strides), in_place=group in plan.in_place)
+        if kernel.fallback_reason is None or has_few_elements(group):
+            made[group] = kernel
         progress.advance()
     return made
 
@@ -167,24 +210,55 @@ def _vector(group: KernelGroup, memory: MemoryPlan, strides: Mapping[Value, tupl
     return max(1, min(LANES, min(bytes_apart) // 4))
 
 
-def _launches(group: KernelGroup, kernel: GpuKernel, memory: MemoryPlan) -> list[Launch]:
+def _launches(
+    block: FusedBlock, kernels: Mapping[KernelGroup, GpuKernel], memory: MemoryPlan
+) -> list[tuple[Launch, ...]]:
+    """The launches of each kernel, in order."""
+    steps = {group: number for number, group in enumerate(groups_in_order(block))}
+    return [_launches_of(group, steps[group], kernel, memory) for group, kernel in kernels.items()]
+
+
+def _launches_of(group: KernelGroup, step: int, kernel: GpuKernel, memory: MemoryPlan) -> tuple[Launch, ...]:
     values = (*group.inputs, *group.outputs)
-    strides = kernel.strides
-    arguments = [_argument(value, memory, strides) for value in values]
+    arguments = [_argument(value, memory, kernel.strides) for value in values]
     scratch = memory.scratch.get(group, 0)
     for offset, size in kernel.scratch:
         arguments.append(Argument(BufferSpace.ARENA, 0, scratch + offset, size))
-    return [
+    return tuple(
         Launch(
             kernel=call.kernel,
             node=group.anchor.node,
             op=group.anchor.op,
+            step=step,
             arguments=tuple(arguments[place] for place in call.arguments),
             grid=call.grid,
             block=call.block,
         )
         for call in kernel.lowered.calls
-    ]
+    )
+
+
+def _host_calls(
+    symbol: str,
+    block: FusedBlock,
+    parts: Sequence[HostPart],
+    launches: Sequence[tuple[Launch, ...]],
+    memory: MemoryPlan,
+) -> tuple[HostCall, ...]:
+    strides = strides_of(block)
+    calls = []
+    for number, part in enumerate(parts):
+        copied = transfers(block, part, memory)
+        calls.append(
+            HostCall(
+                function=f"{symbol}_part_{number}",
+                nodes=part.nodes,
+                before=sum(len(of_group) for of_group in launches[: part.groups_before]),
+                reads=tuple(_argument(value, memory, strides) for value in copied.reads),
+                writes=tuple(_argument(value, memory, strides) for value in copied.writes),
+            )
+        )
+    return tuple(calls)
 
 
 def _argument(value: Value, memory: MemoryPlan, strides: Mapping[Value, tuple[int, ...]]) -> Argument:

@@ -1,8 +1,9 @@
 """What a launcher must know to run a network: buffers, kernels and launches, as data.
 
 A launcher makes one device buffer for each input and each output, one for the weights, and one for the arena; compiles
-the program; sets the arguments of each launch, and enqueues the launches in order, then the copies. Shapes are static,
-so nothing else is passed to a kernel:
+the program; sets the arguments of each launch, and enqueues the launches in order, then the copies. Between launches
+it calls functions that run on the processor, if there are some. Shapes are static, so nothing else is passed to a
+kernel:
 
 - `cuda`: an argument is one pointer, the buffer's address plus `offset_bytes`.
 - `opencl`: an argument is two kernel arguments, the buffer (`cl_mem`) and then `offset_bytes` as `cl_uint`. Sub-buffers
@@ -69,6 +70,7 @@ class Launch:
         kernel: name of the function in the program.
         node: the ONNX node that gives the kernel its name.
         op: ONNX operator of that node.
+        step: number of the layer that the kernel computes, or a part of it.
         arguments: in the order of the kernel's parameters.
         grid: groups of threads (CUDA's grid; OpenCL's global size is `grid * block`).
         block: threads of a group (OpenCL's local size).
@@ -77,9 +79,31 @@ class Launch:
     kernel: str
     node: str
     op: str
+    step: int
     arguments: tuple[Argument, ...]
     grid: Extents
     block: Extents
+
+
+@dataclass(frozen=True)
+class HostCall:
+    """A C function that runs on the processor, between launches.
+
+    It works on the caller's inputs and outputs and on an arena of its own, with the same offsets as on the device.
+
+    Attributes:
+        function: its name.
+        nodes: the ONNX nodes that it computes; each is a loop, a branch, or the node that a kernel is named after.
+        before: number of the launch that waits for it; the number of launches if it comes after the last.
+        reads: tensors in the arena and in outputs, copied from the device before the call.
+        writes: likewise, copied to the device after it.
+    """
+
+    function: str
+    nodes: tuple[str, ...]
+    before: int
+    reads: tuple[Argument, ...]
+    writes: tuple[Argument, ...]
 
 
 @dataclass(frozen=True)
@@ -118,6 +142,7 @@ class LaunchPlan:
         program: the kernels.
         launches: in order.
         copies: after the launches.
+        host_calls: in order, if some of the network runs on the processor.
     """
 
     symbol: str
@@ -128,6 +153,7 @@ class LaunchPlan:
     program: GpuProgram
     launches: tuple[Launch, ...]
     copies: tuple[BufferCopy, ...] = ()
+    host_calls: tuple[HostCall, ...] = ()
 
     def to_json(self) -> str:
         """The plan without the contents of the weights and without the source, readable and the same each time."""
@@ -140,6 +166,7 @@ class LaunchPlan:
             "language": self.program.language,
             "kernels": list(self.program.kernels),
             "launches": [dataclasses.asdict(launch) for launch in self.launches],
+            "host_calls": [dataclasses.asdict(call) for call in self.host_calls],
             "copies": [dataclasses.asdict(copy) for copy in self.copies],
         }
         return json.dumps(plan, indent=1) + "\n"

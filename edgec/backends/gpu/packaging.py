@@ -16,7 +16,7 @@ from edgec.backends.gpu.launch_plan import LaunchPlan
 from edgec.backends.gpu.nvrtc import MACHINE_CODE
 from edgec.backends.gpu.tables import GpuSource, source_digest
 from edgec.backends.plan import Command, Tool
-from edgec.backends.tvm.packaging import BUILD, COMPILE, INSTALL_ZIG, LINK, ZIG, zig_arguments
+from edgec.backends.tvm.packaging import BUILD, COMPILE, INSTALL_ZIG, LINK, STRIP, ZIG, strip_command, zig_arguments
 from edgec.core.target import Compiler, Target
 
 _SHARED = ("edgec_gpu_common", "edgec_gpu_session")
@@ -56,25 +56,30 @@ class GpuPackage:
     machine: str
 
 
-def package(plan: LaunchPlan, source: GpuSource, machine_code: bytes | None, target: Target) -> GpuPackage:
+def package(
+    plan: LaunchPlan, source: GpuSource, machine_code: bytes | None, host_kernels: bytes, target: Target
+) -> GpuPackage:
     """Lay out the artefact of a model.
 
     Args:
         plan: the launches.
         source: the generated C.
         machine_code: of the kernels, for the target's architecture; None where there is none.
+        host_kernels: object file of what runs on the processor; empty if nothing does.
         target: the device.
     """
     symbol = plan.symbol
     android = "android" in target.compiler.triple
     runner = None if android else f"bin/{symbol}-run"
     files = _files(plan, source, machine_code, target)
+    if host_kernels:
+        files |= {f"{BUILD}/kernels.o": host_kernels, f"{BUILD}/strip.ld": STRIP.encode()}
     if android:
         headers = [(path.removeprefix("include/"), files[path]) for path in files if path.startswith("include/")]
         files |= android_files(symbol, headers, graphics=True)
     return GpuPackage(
         files=files,
-        commands=_commands(plan, target.compiler, runner),
+        commands=_commands(plan, target.compiler, runner, has_host_kernels=bool(host_kernels)),
         tools=(Tool(ZIG, zig_arguments(), INSTALL_ZIG),),
         discard=(BUILD,),
         runner=runner,
@@ -96,7 +101,7 @@ def _files(plan: LaunchPlan, source: GpuSource, machine_code: bytes | None, targ
         f"src/{symbol}.c": source.source.encode(),
         "src/edgec_runtime.c": (runtime / "edgec_runtime.c").read_bytes(),
         "src/main.c": (runtime / "main.c").read_bytes(),
-        "example/main.c": example.replace("-lm -lpthread", "-ldl -lpthread").encode(),
+        "example/main.c": example.replace("-lm -lpthread", "-lm -ldl -lpthread").encode(),
         KERNELS[language]: plan.program.source.encode(),
         f"{BUILD}/weights.bin": plan.weights,
         f"{BUILD}/data.S": _data(plan, machine_code is not None).encode(),
@@ -121,7 +126,9 @@ def _data(plan: LaunchPlan, has_machine_code: bool) -> str:
     return "".join([*blocks, '    .section .note.GNU-stack, "", %progbits\n'])
 
 
-def _commands(plan: LaunchPlan, compiler: Compiler, runner: str | None) -> tuple[Command, ...]:
+def _commands(
+    plan: LaunchPlan, compiler: Compiler, runner: str | None, *, has_host_kernels: bool
+) -> tuple[Command, ...]:
     symbol = plan.symbol
     sources = [f"src/{symbol}.c", "src/edgec_runtime.c"]
     sources += [f"src/{name}.c" for name in LAUNCHERS[plan.program.language]]
@@ -129,8 +136,9 @@ def _commands(plan: LaunchPlan, compiler: Compiler, runner: str | None) -> tuple
     triple, flags = _triple(compiler)
     compile_it = ("cc", "-target", triple, *COMPILE, *flags)
     pairs = [*zip(sources, made, strict=True), (f"{BUILD}/data.S", f"{BUILD}/{symbol}_data.o")]
-    objects = tuple(each for _, each in pairs)
-    commands = [
+    stripped = [strip_command(symbol)] if has_host_kernels else []
+    objects = (*(command.produces for command in stripped), *(each for _, each in pairs))
+    commands = stripped + [
         Command(ZIG, (*compile_it, "-c", source, "-o", each), each, f"compile {source}") for source, each in pairs
     ]
     library = f"lib/lib{symbol}.a"
@@ -139,7 +147,7 @@ def _commands(plan: LaunchPlan, compiler: Compiler, runner: str | None) -> tuple
         packed = library_in_package(symbol)
         return (*commands, Command(ZIG, ("ar", "rcsD", packed, *objects), packed, "archive the library of the .aar"))
     shared = f"lib/lib{symbol}.so"
-    libraries = ("-ldl", "-lpthread")
+    libraries = ("-lm", "-ldl", "-lpthread")
     link = ("-shared", *LINK, f"-Wl,--version-script={BUILD}/exports.map", "-o", shared, *objects, *libraries)
     commands.append(Command(ZIG, ("cc", "-target", triple, *link), shared, "link the shared library"))
     main = (f"-DEDGEC_MODEL={symbol}_model", "-DEDGEC_MESSAGE=edgec_gpu_message", "src/main.c")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgec.backends.c_interface import c_string, model_value, tensor_table, write_header
 from edgec.backends.gpu.launch_plan import Argument, BufferSpace, Extents, LaunchPlan
+from edgec.backends.tvm.driver import workspace_bytes
 
 _SPACES = {
     BufferSpace.INPUT: "EDGEC_GPU_INPUT",
@@ -15,6 +15,7 @@ _SPACES = {
     BufferSpace.WEIGHTS: "EDGEC_GPU_WEIGHTS",
     BufferSpace.ARENA: "EDGEC_GPU_ARENA",
 }
+_NO_RANGE = "    {{0, 0, 0}, 0},"
 _ONE_AFTER_THE_OTHER = "Threads that call the function at once wait for each other: they share the device's buffers."
 
 
@@ -31,28 +32,41 @@ def source_digest(plan: LaunchPlan) -> str:
     return hashlib.sha256(plan.program.source.encode()).hexdigest()
 
 
-def write_tables(plan: LaunchPlan, steps: Sequence[int], architecture: str) -> GpuSource:
+def write_tables(plan: LaunchPlan, host_source: str, architecture: str) -> GpuSource:
     """Write the tables and their header; equal plans give equal text.
 
     Args:
         plan: what to launch.
-        steps: the layer of each launch, for tracing.
+        host_source: the C functions that the plan's host calls name.
         architecture: what the machine code beside the tables is for; empty if there is none.
     """
-    close = _CLOSE.format(symbol=plan.symbol)
-    header = write_header(plan.symbol, plan.inputs, plan.outputs, 0, concurrency=_ONE_AFTER_THE_OTHER, more=close)
-    return GpuSource(header, _source(plan, steps, architecture))
+    workspace = workspace_bytes(plan.arena_bytes) if plan.host_calls else 0
+    header = write_header(
+        plan.symbol,
+        plan.inputs,
+        plan.outputs,
+        workspace,
+        concurrency=_ONE_AFTER_THE_OTHER,
+        more=_CLOSE.format(symbol=plan.symbol),
+    )
+    return GpuSource(header, _source(plan, host_source, architecture, workspace))
 
 
-def _source(plan: LaunchPlan, steps: Sequence[int], architecture: str) -> str:
+def _source(plan: LaunchPlan, host_source: str, architecture: str, workspace: int) -> str:
     symbol = plan.symbol
     numbers = {name: number for number, name in enumerate(plan.program.kernels)}
     arguments: list[Argument] = []
     launches: list[str] = []
-    for launch, step in zip(plan.launches, steps, strict=True):
-        place = f"{numbers[launch.kernel]}, {step}, {len(arguments)}, {len(launch.arguments)}"
+    for launch in plan.launches:
+        place = f"{numbers[launch.kernel]}, {launch.step}, {len(arguments)}, {len(launch.arguments)}"
         launches.append(f"    {{{place}, {_extents(launch.grid)}, {_extents(launch.block)}}},")
         arguments += launch.arguments
+    ranges: list[Argument] = []
+    calls: list[str] = []
+    for call in plan.host_calls:
+        counts = f"{len(ranges)}, {len(call.reads)}, {len(call.writes)}"
+        calls.append(f"    {{{call.function}, {call.before}, {counts}}},")
+        ranges += [*call.reads, *call.writes]
     copies = [
         f"    {{{_argument(copy.source)}, {_argument(copy.destination)}, {copy.source.size_bytes}u}},"
         for copy in plan.copies
@@ -67,6 +81,11 @@ def _source(plan: LaunchPlan, steps: Sequence[int], architecture: str) -> str:
         arguments="\n".join([*(f"    {_argument(argument)}," for argument in arguments), "    {0, 0, 0},"]),
         launches="\n".join([*launches, "    {0, 0, 0, 0, {0, 0, 0}, {0, 0, 0}},"]),
         launch_count=len(launches),
+        ranges="\n".join([*(f"    {{{_argument(place)}, {place.size_bytes}u}}," for place in ranges), _NO_RANGE]),
+        host_calls="\n".join([*calls, "    {NULL, 0, 0, 0, 0},"]),
+        host_call_count=len(calls),
+        host_source=host_source,
+        workspace_bytes=workspace,
         copies="\n".join([*copies, "    {{0, 0, 0}, {0, 0, 0}, 0},"]),
         copy_count=len(copies),
         api=plan.program.language,
@@ -121,6 +140,17 @@ static const edgec_gpu_launch launches[] = {{
 {launches}
 }};
 
+{host_source}
+/* place, bytes */
+static const edgec_gpu_range ranges[] = {{
+{ranges}
+}};
+
+/* function, the launch that waits for it, first range, how many are read, how many are written */
+static const edgec_gpu_host_call host_calls[] = {{
+{host_calls}
+}};
+
 /* source, destination, bytes */
 static const edgec_gpu_copy copies[] = {{
 {copies}
@@ -140,6 +170,9 @@ static const edgec_gpu_network network = {{
     .arguments = arguments,
     .launches = launches,
     .launch_count = {launch_count},
+    .host_calls = host_calls,
+    .host_call_count = {host_call_count},
+    .ranges = ranges,
     .copies = copies,
     .copy_count = {copy_count},
     .weights = {symbol}_weights,
@@ -149,7 +182,7 @@ static const edgec_gpu_network network = {{
 
 size_t {symbol}_workspace_bytes(void)
 {{
-    return 0;
+    return {workspace_bytes}u;
 }}
 
 int {symbol}_run(void *workspace, const void *const inputs[], void *const outputs[])
@@ -161,7 +194,8 @@ int {symbol}_run_traced(void *workspace, const void *const inputs[], void *const
                         void *context)
 {{
     const int status = edgec_check(&{symbol}_model, workspace, inputs, outputs);
-    return status == EDGEC_OK ? edgec_{api}_run(&network, &state, inputs, outputs, hook, context) : status;
+    const edgec_gpu_call call = {{workspace, inputs, outputs, hook, context}};
+    return status == EDGEC_OK ? edgec_{api}_run(&network, &state, &call) : status;
 }}
 
 void {symbol}_close(void)

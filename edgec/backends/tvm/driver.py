@@ -47,7 +47,12 @@ class Program:
     @property
     def workspace_bytes(self) -> int:
         """What the caller must hand over at run time."""
-        return self.plan.arena_bytes + _SLACK if self.plan.arena_bytes else 0
+        return workspace_bytes(self.plan.arena_bytes)
+
+
+def workspace_bytes(arena_bytes: int) -> int:
+    """Size of the memory that holds an arena, wherever it begins."""
+    return arena_bytes + _SLACK if arena_bytes else 0
 
 
 def write_driver(program: Program) -> DriverSource:

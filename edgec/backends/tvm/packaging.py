@@ -104,6 +104,13 @@ def zig_arguments() -> tuple[str, ...]:
     return (sys.executable, "-m", "ziglang")
 
 
+def strip_command(symbol: str) -> Command:
+    """Takes out of the kernels' object file what nobody needs, by the script `build/strip.ld` (`STRIP`)."""
+    made = f"{BUILD}/{symbol}_kernels.o"
+    arguments = ("ld.lld", "-r", "-T", f"{BUILD}/strip.ld", f"{BUILD}/kernels.o", "-o", made)
+    return Command(ZIG, arguments, made, "strip the kernels")
+
+
 def runner_triple(target: Target) -> str:
     """What a program that runs on the device, or in its emulator, is linked for; empty if none can be."""
     return _triples(target).runner
@@ -148,7 +155,7 @@ def _files(
         f"{BUILD}/kernels.o": kernels,
         f"{BUILD}/weights.bin": weights,
         f"{BUILD}/weights.S": _WEIGHTS.format(symbol=symbol).encode(),
-        f"{BUILD}/strip.ld": _STRIP.encode(),
+        f"{BUILD}/strip.ld": STRIP.encode(),
         f"{BUILD}/exports.map": _EXPORTS.format(symbol=symbol).encode(),
     }
     if shared:
@@ -165,10 +172,9 @@ def _commands(
         ("src/edgec_runtime.c", f"{BUILD}/edgec_runtime.o"),
         (f"{BUILD}/weights.S", f"{BUILD}/{symbol}_weights.o"),
     )
-    objects = [f"{BUILD}/{symbol}_kernels.o", *(made for _, made in sources)]
+    objects = [strip_command(symbol).produces, *(made for _, made in sources)]
     target = ("-target", triples.static_library, *triples.flags)
-    strip = ("ld.lld", "-r", "-T", f"{BUILD}/strip.ld", f"{BUILD}/kernels.o", "-o", objects[0])
-    commands = [Command(ZIG, strip, objects[0], "strip the kernels")]
+    commands = [strip_command(symbol)]
     commands += [
         Command(ZIG, ("cc", *target, *flags, "-c", source, "-o", made), made, f"compile {source}")
         for source, made in sources
@@ -212,6 +218,6 @@ _EXPORTS = """\
 }};
 """
 
-_STRIP = """\
+STRIP = """\
 SECTIONS { /DISCARD/ : { *(.debug_*) *(.eh_frame) *(.ARM.exidx*) *(.ARM.extab*) *(.comment) } }
 """
