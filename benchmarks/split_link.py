@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,59 +27,110 @@ from edgec.split.session import SplitSession
 from edgec.split.tensors import PayloadCoding
 from tests.split import links
 
+_ALLOWED_MS = 20.0
+"""What a request may take beyond its time-out: the device's own answer, and the ends of both."""
+
 
 class Pauses:
-    """How long this process did not run although it wanted to: what the machine adds to any time measured here."""
+    """When this process did not run although it wanted to: what the machine adds to any time measured here."""
 
-    _TICK_S = 0.005
+    _TICK_S = 0.002
 
     def __init__(self) -> None:
-        self._longest_s, self._stopped = 0.0, threading.Event()
+        self._seen: list[tuple[float, float]] = []
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def stop(self) -> float:
-        """The longest, in milliseconds."""
+    def stop(self) -> None:
+        """Watch no longer."""
         self._stopped.set()
         self._thread.join()
-        return self._longest_s * 1e3
+
+    def longest_ms(self) -> float:
+        """The longest of all."""
+        return max((end - start for start, end in self._seen), default=0.0) * 1e3
+
+    def within_ms(self, start: float, end: float) -> float:
+        """All that fell between two times of `time.perf_counter`, in milliseconds."""
+        return sum(max(0.0, min(end, until) - max(start, since)) for since, until in self._seen) * 1e3
 
     def _work(self) -> None:
         before = time.perf_counter()
         while not self._stopped.wait(self._TICK_S):
             now = time.perf_counter()
-            self._longest_s = max(self._longest_s, now - before - self._TICK_S)
+            if now - before > 2 * self._TICK_S:
+                self._seen.append((before + self._TICK_S, now))
             before = now
 
 
-def faults(requests: int, timeout_s: float, trouble: float, *, shaped: bool) -> dict[str, float]:
+@dataclass
+class Outcome:
+    """What became of the requests of all clients."""
+
+    wrong: int = 0
+    where: Counter[str] = field(default_factory=Counter)
+    times: list[tuple[float, float]] = field(default_factory=list)
+    """Begin and end of each."""
+
+
+def faults(requests: int, timeout_s: float, trouble: float, clients: int, *, shaped: bool) -> dict[str, float]:
     """Who answered, how many answers were wrong, and the longest time of one."""
     loopback = ShapedLoopback(seed=0) if shaped else None
-    pauses = Pauses()
-    description, wrong, longest_ms = links.manifest(), 0, 0.0
-    where: Counter[str] = Counter()
+    pauses, outcome, began = Pauses(), Outcome(), time.perf_counter()
+    description = links.manifest()
     with links.serving(description) as (_, port):
-        link = links.SpoiltLink(port, trouble, seed=0)
-        session = SplitSession(
-            description,
-            dict,
-            SplitClient(Server("127.0.0.1", link.port), description, timeout_s),
-            FallbackPolicy(local_ms=1e9, deadline_ms=1e9, rest_s=0.0, longest_rest_s=0.0),
-            lambda inputs: {"scores": links.scores(inputs["latent"])},
-        )
-        for number in range(requests):
-            latent = links.latent(number)
-            done = session.run({"latent": latent})
-            wrong += not np.array_equal(done.outputs["scores"], links.scores(latent))
-            longest_ms = max(longest_ms, done.elapsed_ms)
-            where["later than twice the time-out"] += done.elapsed_ms > 2e3 * timeout_s
-            where[done.where.value] += 1
-        link.close()
+        threads = [
+            threading.Thread(
+                target=_ask_over, args=(port, range(first, requests, clients), timeout_s, trouble, outcome)
+            )
+            for first in range(clients)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     if loopback is not None:
         loopback.close()
-        where["changes of the shaped link"] = loopback.changes
-    times = {"longest_ms": longest_ms, "timeout_ms": timeout_s * 1e3, "longest_pause_of_this_process_ms": pauses.stop()}
-    return {"requests": requests, "wrong": wrong, **times, **where}
+        outcome.where["changes of the shaped link"] = loopback.changes
+    pauses.stop()
+    late_ms = timeout_s * 1e3 + _ALLOWED_MS
+    own_ms = [(end - start) * 1e3 - pauses.within_ms(start, end) for start, end in outcome.times]
+    return {
+        "requests": len(outcome.times),
+        "clients": clients,
+        "seconds": time.perf_counter() - began,
+        "wrong": outcome.wrong,
+        "timeout_ms": timeout_s * 1e3,
+        "longest_ms": max(end - start for start, end in outcome.times) * 1e3,
+        "longest_without_pauses_ms": max(own_ms),
+        "late": sum((end - start) * 1e3 > late_ms for start, end in outcome.times),
+        "late_without_pauses": sum(own > late_ms for own in own_ms),
+        "longest_pause_of_this_process_ms": pauses.longest_ms(),
+        **outcome.where,
+    }
+
+
+def _ask_over(port: int, numbers: range, timeout_s: float, trouble: float, outcome: Outcome) -> None:
+    """The requests of one client, over a spoilt link of its own."""
+    description = links.manifest()
+    link = links.SpoiltLink(port, trouble, seed=numbers.start)
+    client = SplitClient(Server("127.0.0.1", link.port), description, timeout_s)
+    session = SplitSession(
+        description,
+        dict,
+        client,
+        FallbackPolicy(local_ms=1e9, deadline_ms=1e9, rest_s=0.0, longest_rest_s=0.0),
+        lambda inputs: {"scores": links.scores(inputs["latent"])},
+    )
+    for number in numbers:
+        latent, started = links.latent(number), time.perf_counter()
+        done = session.run({"latent": latent})
+        outcome.times.append((started, time.perf_counter()))
+        outcome.wrong += not np.array_equal(done.outputs["scores"], links.scores(latent))
+        outcome.where[done.where.value] += 1
+    client.close()
+    link.close()
 
 
 def load(clients: int, seconds: float, tail_ms: float) -> dict[str, float]:
@@ -132,14 +184,19 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--timeout", type=float, default=0.1)
     parser.add_argument("--trouble", type=float, default=0.1)
-    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--clients", type=int, default=64, help="under load")
+    parser.add_argument("--spoilt-clients", type=int, default=1, help="at once over links that fail")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--tail-ms", type=float, default=5.0)
     parser.add_argument("--shaped", action="store_true", help="change the loopback link of this network namespace too")
     given = parser.parse_args()
     if not given.shaped:
         print(json.dumps({"load": load(given.clients, given.seconds, given.tail_ms)}))
-    print(json.dumps({"faults": faults(given.requests, given.timeout, given.trouble, shaped=given.shaped)}))
+    print(
+        json.dumps(
+            {"faults": faults(given.requests, given.timeout, given.trouble, given.spoilt_clients, shaped=given.shaped)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ _LAYER_EPOCHS, _PRICED_EPOCHS = 2, 1
 """Of the layers of every bottleneck; with learnt symbols, the last of them have the price."""
 _TRAINING: dict[str, object] = {
     "cut": CUT,
-    "matched": 3,
+    "matched": 0,
     "epochs": 2,
     "optimizer": "adamw",
     "learning_rate": 1e-3,

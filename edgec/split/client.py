@@ -96,23 +96,36 @@ class SplitClient:
         self._socket: socket.socket | None = None
         self._number = 0
 
-    def ask(self, payload: bytes, coding: Coding, shape: tuple[int, ...]) -> Reply:
+    def deadline(self) -> float:
+        """When a request that begins now is over, whatever happens: a time of `time.monotonic`."""
+        return time.monotonic() + self._timeout_s
+
+    def ask(self, payload: bytes, coding: Coding, shape: tuple[int, ...], deadline: float | None = None) -> Reply:
         """The server's answer to what the head made.
 
         A request changes nothing on the server, so one that was lost with its connection is sent once more.
 
-        Raises:
-            LinkError: there is none within the time-out.
-        """
-        return self._twice(Kind.REQUEST, Kind.RESPONSE, payload, coding, shape)
+        Args:
+            payload: what travels.
+            coding: of the payload.
+            shape: of the tensor that it holds.
+            deadline: of the request that this is a part of; None where it is all of it.
 
-    def probe(self) -> Reply:
+        Raises:
+            LinkError: there is none before the deadline.
+        """
+        return self._twice(deadline, Kind.REQUEST, Kind.RESPONSE, payload, coding, shape)
+
+    def probe(self, deadline: float | None = None) -> Reply:
         """The answer to an empty frame: the time there and back.
 
+        Args:
+            deadline: as for `ask`.
+
         Raises:
-            LinkError: there is none within the time-out.
+            LinkError: there is none before the deadline.
         """
-        return self._twice(Kind.PROBE, Kind.PROBE, b"", Coding.RAW, ())
+        return self._twice(deadline, Kind.PROBE, Kind.PROBE, b"", Coding.RAW, ())
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -120,8 +133,10 @@ class SplitClient:
             self._socket.close()
             self._socket = None
 
-    def _twice(self, kind: Kind, wanted: Kind, payload: bytes, coding: Coding, shape: tuple[int, ...]) -> Reply:
-        deadline = time.monotonic() + self._timeout_s
+    def _twice(
+        self, by: float | None, kind: Kind, wanted: Kind, payload: bytes, coding: Coding, shape: tuple[int, ...]
+    ) -> Reply:
+        deadline = self.deadline() if by is None else by
         try:
             return self._once(deadline, kind, wanted, payload, coding, shape)
         except LinkError as error:

@@ -85,10 +85,11 @@ class SplitSession:
                 return _timed(started, self._early(made), Where.EARLY, choice.reason, 0)
         payload = self._coding.pack(made)
         self._typical_bytes = len(payload)
+        deadline = self._client.deadline()
         try:
             if choice.remote_ms is None:
-                self._policy.probed(self._client.probe())
-            reply = self._client.ask(payload, self._coding.coding, self._coding.shape)
+                self._policy.probed(self._client.probe(deadline))
+            reply = self._client.ask(payload, self._coding.coding, self._coding.shape, deadline)
             outputs = unpack_tensors(reply.payload, self._manifest.returned)
         except (LinkError, FrameError) as error:
             self._policy.failed()

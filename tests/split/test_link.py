@@ -208,3 +208,31 @@ def test_the_layout_of_a_header_is_the_documented_one() -> None:
     assert struct.unpack_from("<6I", frame, 32) == (1, 2, 0, 0, 9, 3)
     assert frame[60:63] == b"abc"
     assert parse_header(frame[:60], 3) == header
+
+
+def test_what_is_asked_before_a_request_is_part_of_its_time_out() -> None:
+    """The server answers an empty frame late and then nothing: the device answers after one time-out, not two."""
+    description, listener = links.manifest(), socket.create_server(("127.0.0.1", 0))
+
+    def slow() -> None:
+        link, _ = listener.accept()
+        with link:
+            link.recv(4096)
+            link.sendall(pack(Header(Kind.HELLO, 1, description.identity, 0)))
+            link.recv(4096)
+            time.sleep(0.6)
+            link.sendall(pack(Header(Kind.PROBE, 2, description.identity, 0)))
+            time.sleep(3.0)
+
+    threading.Thread(target=slow, daemon=True).start()
+    session = SplitSession(
+        description,
+        dict,
+        _client(listener.getsockname()[1], description, timeout_s=1.0),
+        FallbackPolicy(local_ms=1e6, deadline_ms=1e6),
+        lambda inputs: {"scores": links.scores(inputs["latent"])},
+    )
+    inference = session.run({"latent": links.latent(0)})
+    listener.close()
+    assert inference.where is Where.DEVICE
+    assert inference.elapsed_ms < 1500
