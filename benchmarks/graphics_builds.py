@@ -100,9 +100,7 @@ def found(folder: Path, network: str, target: str) -> Built:
         single_threads=tuple(each.node for each in report.fallbacks if "single thread" in each.reason),
         machine_code=_in_machine_code(folder, plan["kernels"]) if plan["language"] == "cuda" else None,
         beyond_weights_bytes=int(size.value) - plan["weights_bytes"] if isinstance(size, Value) else 0,
-        max_relative_error=report.verification.max_relative_error
-        if isinstance(report.verification, Verified)
-        else None,
+        max_relative_error=checked.max_relative_error if isinstance(checked, Verified) else None,
     )
 
 
