@@ -1,13 +1,15 @@
-"""Look-up tables of unrolled networks: edgec's Verilog and that of da4ml's own flow, of the same integers.
+"""Look-up tables of unrolled networks: edgec's Verilog and that of da4ml's own flow, of the same network.
 
-    python -m benchmarks.hardware_luts [--network NAME=FILE.onnx …] [--families ecp5 xilinx] [--delay 3]
+    python examples/jet_tagging/train.py --out out/jets
+    python -m benchmarks.jet_tagging out/jets --no-count
+    python -m benchmarks.hardware_luts --network jets=out/jets/bits-6-ends-8/model.onnx --jets out/jets/data.npz
 
-`mlp` and `encoder` (weights from a seed) are compared unless files are named. Both flows get the same integers and a
-register after the same number of adders, and are synthesised by the same commands of Yosys without DSP blocks. da4ml
-cannot round ties to even, as QONNX and ONNX do, so the network of the comparison rounds them up; what the rounding to
-even costs edgec is the flow `edgec-even`. da4ml's program is checked on random inputs against the integers. A carry
-cell of the ECP5 counts as its two look-up tables. Results are written after each design to results/hardware-luts.json,
-and those that are there already are not computed again; the table goes to docs/reference/hardware-luts.md.
+`mlp` and `encoder` are those of `benchmarks.hls_networks`, with weights from a seed. Both flows put a register after as
+many adders, and are synthesised by the same commands of Yosys without DSP blocks; a carry cell of the ECP5 counts as
+its two look-up tables. da4ml cannot round ties to even, as QONNX and ONNX do and edgec does: its network rounds them
+up. Its program is checked on random inputs against the integers, and with `--jets` both are asked for the accuracy.
+Results are written after each design to results/hardware-luts.json, and those that are there already are not computed
+again; the table goes to docs/reference/hardware-luts.md.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import hls_networks
+from edgec.backends.rtl.flow import ADDERS, adders_of_two_operands
 from edgec.backends.rtl.integer_graph import Affine, Clamped, Input, IntegerGraph, Rearranged, Requantised
 from edgec.backends.rtl.recognition import integer_graph
+from edgec.backends.rtl.registers import hardware_source
 from edgec.backends.rtl.unrolled import unroll
 from edgec.graph.load import load_model
 
@@ -47,7 +51,8 @@ CHECKED = 1000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", nargs="+", default=list(NETWORKS))
+    parser.add_argument("--network", nargs="+", default=list(NETWORKS), help="names, or NAME=FILE.onnx")
+    parser.add_argument("--jets", type=Path, help="data.npz of the jet tagger, for the accuracy of networks from files")
     parser.add_argument("--families", nargs="+", choices=sorted(SYNTHESIS), default=sorted(SYNTHESIS))
     parser.add_argument("--delay", type=int, default=3, help="adders between two registers")
     options = parser.parse_args()
@@ -56,15 +61,26 @@ def main() -> None:
         name, _, file = network.partition("=")
         model = load_model(Path(file), quantisers=True).model if file else NETWORKS[name]()
         graph = integer_graph(model)
-        for flow in ("edgec", "da4ml", "edgec-even"):
+        for flow in ("edgec", "da4ml"):
+            chosen = with_ties_up(graph) if flow == "da4ml" else graph
             for family in options.families:
                 key = f"{name} {flow} {family}"
                 if key not in found:
-                    chosen = graph if flow == "edgec-even" else with_ties_up(graph)
                     found[key] = measure(chosen, flow, family, options.delay)
+                    if file and options.jets:
+                        found[key]["accuracy"] = accuracy(chosen, options.jets)
                     RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
                 print(key, found[key], flush=True)
     PAGE.write_text(page(found), encoding="utf-8")
+
+
+def accuracy(graph: IntegerGraph, jets: Path) -> float:
+    """Percent of the held-out jets that the integers tell rightly."""
+    with np.load(jets, allow_pickle=False) as arrays:
+        x, labels = arrays["evaluation/x"], arrays["evaluation/y"]
+    values = graph.evaluate(graph.quantise_inputs([x]))
+    scores = graph.dequantise_outputs(values)[0]
+    return round(100 * float((scores.argmax(axis=1) == labels).mean()), 2)
 
 
 def with_ties_up(graph: IntegerGraph) -> IntegerGraph:
@@ -81,15 +97,17 @@ def with_ties_up(graph: IntegerGraph) -> IntegerGraph:
     return replace(graph, operations=tuple(operations))
 
 
-def measure(graph: IntegerGraph, flow: str, family: str, delay: int) -> dict[str, int]:
+def measure(graph: IntegerGraph, flow: str, family: str, delay: int) -> dict[str, float]:
     """Tables and registers of one design."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sources = da4ml_design(graph, folder, delay) if flow == "da4ml" else edgec_design(graph, folder, delay)
+        (folder / ADDERS).write_text(hardware_source(ADDERS))
         commands = [
             f"read_verilog -defer {' '.join(str(source) for source in sources)}",
             "hierarchy -check -top network",
+            *adders_of_two_operands(f"{folder}/{ADDERS}"),
             SYNTHESIS[family].format(top="network"),
             f"tee -q -o {folder}/stat.json stat -json",
         ]
@@ -173,28 +191,29 @@ def products(operation: Affine, x: object) -> object:
     return np.concatenate(sums)[order]
 
 
-def page(found: dict[str, dict[str, int]]) -> str:
+def page(found: dict[str, dict[str, float]]) -> str:
     """The table of the documentation."""
     lines = [
         "# Look-up tables beside da4ml's own flow",
         "",
-        "Unrolled networks with 6-bit weights from a seed: `mlp` is 16-64-32-32-5, `encoder` a compressor of 48 cells."
-        " Both flows get the same integers and a register after three adders, and are synthesised by the same commands"
-        " of Yosys without DSP blocks. da4ml rounds ties up, so both do; the last column is edgec's network with ties"
-        " to even, as ONNX has them and `edgec build` makes them. Written by `python -m benchmarks.hardware_luts`.",
+        "Unrolled networks, every product an adder network of its own. `jets` is the jet tagger 16-64-32-32-5 of"
+        " `examples/jet_tagging`, trained with six bits and eight at its ends; `mlp` has the same shape and `encoder`"
+        " is a compressor of 48 cells, both with 6-bit weights from a seed. A register follows after three adders;"
+        " the same commands of Yosys synthesise both, without DSP blocks and with sums kept as adders of two operands."
+        " edgec rounds ties to even, as ONNX does; da4ml cannot and rounds them up. Products are shared by da4ml's"
+        " solver in both. Written by `python -m benchmarks.hardware_luts`.",
         "",
-        "| network | family | edgec, LUTs | da4ml, LUTs | ratio | edgec, registers | da4ml, registers | ties to even |",
+        "| network | family | edgec, LUTs | da4ml, LUTs | ratio | edgec, registers | da4ml, registers | accuracy |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for key, ours in found.items():
         name, flow, family = key.split(" ")
         theirs = found.get(f"{name} da4ml {family}")
-        even = found.get(f"{name} edgec-even {family}")
-        if flow == "edgec" and theirs is not None and even is not None:
-            ratio = ours["luts"] / theirs["luts"]
+        if flow == "edgec" and theirs is not None:
+            accuracies = [f"{each['accuracy']:.2f} %" for each in (ours, theirs) if "accuracy" in each]
             lines.append(
-                f"| {name} | {family} | {ours['luts']} | {theirs['luts']} | {ratio:.3f} | {ours['registers']}"
-                f" | {theirs['registers']} | {even['luts']} |"
+                f"| {name} | {family} | {ours['luts']} | {theirs['luts']} | {ours['luts'] / theirs['luts']:.3f}"
+                f" | {ours['registers']} | {theirs['registers']} | {', '.join(accuracies)} |"
             )
     return "\n".join([*lines, ""])
 

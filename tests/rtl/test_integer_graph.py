@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quantised_networks import Network, encoder, mlp, residual
 
-from edgec.backends.rtl.integer_graph import IntegerGraph, Requantised, intervals_of
+from edgec.backends.rtl.integer_graph import Affine, Input, IntegerGraph, Requantised, intervals_of
 from edgec.backends.rtl.recognition import integer_graph
+from edgec.backends.rtl.rounding import with_halves_in_biases
 from edgec.core.errors import EdgecError
 from edgec.graph.load import load_model
 from edgec.graph.reference import ReferenceSession
@@ -131,3 +132,23 @@ def test_qonnx_quantisers_follow_their_definition(rounding: str, rounded: np.ufu
     expected = np.clip(rounded(np.maximum(inner, 0) / 0.125), 0, 31) * 0.125
     got = graph.dequantise_outputs(graph.evaluate(graph.quantise_inputs([x])))[0]
     np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("model", [mlp(), encoder(), residual()], ids=["mlp", "encoder", "residual"])
+def test_halves_in_biases_change_no_output(model: onnx.ModelProto, tmp_path: Path) -> None:
+    graph, _, _ = _results(model, tmp_path)
+    raised = with_halves_in_biases(graph)
+    roundings = [operation for operation in raised.operations if isinstance(operation, Requantised)]
+    assert any(operation.raised for operation in roundings)
+    for inputs in (_inputs(graph), np.zeros_like(_inputs(graph))):
+        given = graph.quantise_inputs([inputs])
+        for border in graph.outputs:
+            np.testing.assert_array_equal(raised.evaluate(given)[border.value], graph.evaluate(given)[border.value])
+
+
+def test_a_sum_that_two_operations_read_keeps_its_bias() -> None:
+    x = Input("x", "Input", (), 1, -8, 7)
+    product = Affine("p", "Gemm", (0,), 1, np.array([[[3]]]), np.array([[1]]), np.array([[[0]]]), np.array([[[0]]]))
+    rounded = [Requantised(name, "Quant", (1,), 1, np.array([1]), 2, True, -8, 7) for name in "ab"]
+    graph = IntegerGraph((x, product, *rounded), (), (), exact=True)
+    assert with_halves_in_biases(graph) == graph

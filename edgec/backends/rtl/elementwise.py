@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edgec.backends.rtl.integer_graph import Clamped, Largest, Operation, Requantised, Sum, bits_of
@@ -62,27 +64,32 @@ def _requantised(
         product = f"{operand} << {multiplier.bit_length() - 1}"
     lines = [f"wire signed [{bits - 1}:0] {unique}_p = {product};"]
     rounded_bits = bits - operation.shift + 1
-    carry = _carry(f"{unique}_p", operation.shift) if operation.half_even else "1'b0"
-    lines.append(
-        f"wire signed [{rounded_bits - 1}:0] {unique}_r = "
-        f"{{{unique}_p[{bits - 1}], {unique}_p[{bits - 1}:{operation.shift}]}} + {carry};"
-    )
+    rounded = _rounded(operation, f"{unique}_p", bits)
+    lines.append(f"wire signed [{rounded_bits - 1}:0] {unique}_r = {rounded};")
     edge = np.array([[int(source.interval.low[element])], [int(source.interval.high[element])]])
-    free = Requantised(
-        operation.node, operation.op, (0,), 1, np.array([multiplier]), operation.shift, operation.half_even, *_ANY
-    )
+    free = replace(operation, multiplier=np.array([multiplier]), low=-_ANY, high=_ANY)
     smallest, largest = (int(value) for value in free.evaluate([edge])[:, 0])
     limits = _saturated(f"{unique}_r", rounded_bits, smallest, largest, operation.low, operation.high, width)
     return [*lines, f"assign {output} = {limits};"]
 
 
-_ANY = (-(1 << 62), 1 << 62)
+_ANY = 1 << 62
+
+
+def _rounded(operation: Requantised, product: str, bits: int) -> str:
+    """A product of some bits without its fraction, one bit wider than its whole part."""
+    sign, shift = f"{product}[{bits - 1}]", operation.shift
+    if not operation.half_even or shift == 0:
+        return f"{{{sign}, {product}[{bits - 1}:{shift}]}}"
+    if operation.raised:
+        # The half is in the product: a tie cuts off zeros only, and becomes even by its last bit.
+        last = f"({product}[{shift}] & (|{product}[{shift - 1}:0]))"
+        return f"{{{sign}, {product}[{bits - 1}:{shift + 1}], {last}}}"
+    return f"{{{sign}, {product}[{bits - 1}:{shift}]}} + {_carry(product, shift)}"
 
 
 def _carry(product: str, shift: int) -> str:
     """What rounding half to even adds after the cut: the half is set, and something below it or the last bit kept."""
-    if shift == 0:
-        return "1'b0"
     if shift == 1:
         return f"({product}[0] & {product}[1])"
     return f"({product}[{shift - 1}] & ((|{product}[{shift - 2}:0]) | {product}[{shift}]))"

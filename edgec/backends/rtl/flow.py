@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from edgec.backends.plan import Command, Tool
 from edgec.backends.rtl.hardware_description import MAPPED, PLACED, SIMULATOR
+from edgec.backends.rtl.registers import hardware_source
 from edgec.core.codes.hardware import DOES_NOT_FIT
 from edgec.core.errors import EdgecError
 from edgec.core.target import Fpga
@@ -17,6 +18,7 @@ SEED = 1
 
 INSTALL = "pip install 'edgec[fpga]'"
 BUILD = "build"
+ADDERS = "two_operand_adders.v"
 _COMPILE = ("-std=c11", "-O1", "-g0", "-fno-sanitize=undefined", "-static", "-s")
 _GOWIN_CLOCK_PIN = 52
 _GOWIN_PINS = (*range(25, 31), 33, 34, 35, 40, 41, 42, 51, *range(53, 58), *range(68, 78), *range(79, 87))
@@ -88,13 +90,23 @@ def bitstream(fpga: Fpga, sources: Sequence[str], top: str, ports: Mapping[str, 
     script = [
         *(f"read_verilog -defer {source}" for source in sources),
         f"hierarchy -check -top {top}",
+        *adders_of_two_operands(f"{BUILD}/{ADDERS}"),
         synthesis,
         f"tee -q -o {MAPPED} stat -json",
     ]
     route, pack = {"ecp5": _ecp5, "ice40": _ice40, "gowin": _gowin}[fpga.family](fpga, top)
     yosys = Command("yosys", (f"{BUILD}/synthesise.ys",), MAPPED, "synthesise")
-    files = {f"{BUILD}/synthesise.ys": _lines(script), **_constraints(fpga, ports)}
+    files = {
+        f"{BUILD}/synthesise.ys": _lines(script),
+        f"{BUILD}/{ADDERS}": hardware_source(ADDERS),
+        **_constraints(fpga, ports),
+    }
     return Flow(files, (yosys, route, pack), ("yosys", route.tool, pack.tool))
+
+
+def adders_of_two_operands(file: str) -> tuple[str, ...]:
+    """Commands of Yosys that keep sums as adders of two operands; `file` is a copy of `hw/rtl/two_operand_adders.v`."""
+    return ("proc", "flatten", "opt -full", "wreduce", "opt_clean", f"techmap -map {file}")
 
 
 def _common(fpga: Fpga) -> tuple[str, ...]:

@@ -232,6 +232,7 @@ class Requantised(Operation):
         half_even: whether to round to the nearest, ties to even; else towards minus infinity.
         low: smallest result.
         high: largest result.
+        raised: whether x holds the half already that rounding to even adds: `y` is that of `x - half / multiplier`.
     """
 
     multiplier: Integers
@@ -239,6 +240,7 @@ class Requantised(Operation):
     half_even: bool
     low: int
     high: int
+    raised: bool = False
 
     def evaluate(self, inputs: Sequence[Integers]) -> Integers:
         """The rounded and saturated elements."""
@@ -255,6 +257,8 @@ class Requantised(Operation):
         product = x * self.multiplier
         if not self.half_even or self.shift == 0:
             return product >> self.shift
+        if self.raised:
+            product = product - (1 << (self.shift - 1))
         odd = (product >> self.shift) & 1
         return (product + (1 << (self.shift - 1)) - 1 + odd) >> self.shift
 

@@ -21,6 +21,7 @@ from edgec.backends.rtl.integer_graph import (
 )
 from edgec.backends.rtl.packing import Packing, literal, resized
 from edgec.backends.rtl.registers import hardware_source, register_lines
+from edgec.backends.rtl.rounding import with_halves_in_biases
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def unroll(graph: IntegerGraph, name: str, delay: int, *, triple: bool = False) 
     Raises:
         EdgecError: EC1101 where a value would be too wide.
     """
-    return write_design(graph, DesignText(name, delay, triple), write_constant_products)
+    return write_design(with_halves_in_biases(graph), DesignText(name, delay, triple), write_constant_products)
 
 
 def write_design(graph: IntegerGraph, text: DesignText, write_products: ProductWriter) -> Design:
