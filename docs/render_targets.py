@@ -64,7 +64,7 @@ def _emulator(target: Target) -> str:
     if target.gpu is not None:
         return {"cuda": "compiling by NVRTC", "opencl": "running its kernels on PoCL"}[target.gpu.api]
     if target.emulator is None:
-        return "running natively"
+        return "running natively" if _is_native(target) else "–"
     return f"`{' '.join((target.emulator.executable, *target.emulator.arguments))}`"
 
 

@@ -15,6 +15,8 @@ from importlib import resources
 from edgec.backends.android import COMPILE_FLAGS, android_files, library_in_package
 from edgec.backends.plan import Command, Tool
 from edgec.backends.tvm.driver import DriverSource
+from edgec.core.codes.backend import NO_THREADS
+from edgec.core.errors import EdgecError
 from edgec.core.target import Compiler, Target
 
 ZIG = "zig"
@@ -80,18 +82,28 @@ def package(symbol: str, driver: DriverSource, kernels: bytes, weights: bytes, t
         weights: the constants.
         target: the device.
         threads: threads that the kernels were scheduled for.
+
+    Raises:
+        EdgecError: EC0407 for several threads where the tool chain has none.
     """
+    if threads > 1 and not _has_threads(target.compiler):
+        raise EdgecError(NO_THREADS, f"{threads} threads were asked for", where=target.name, hint=NO_THREADS.remedy)
     triples = _triples(target)
     shared = bool(triples.shared_library)
     runner = f"bin/{symbol}-run" if triples.runner else None
     android = _is_android(target.compiler)
+    ios = _is_ios(target.compiler)
     files = _files(symbol, driver, kernels, weights, shared, threads)
+    if ios:
+        files[f"{BUILD}/weights.S"] = _WEIGHTS_FOR_APPLE.format(symbol=symbol).encode()
     if android:
         headers = [(path.removeprefix("include/"), files[path]) for path in files if path.startswith("include/")]
         files |= android_files(symbol, headers, graphics=False)
     return Package(
         files=files,
-        commands=_commands(symbol, triples, threads, runner, library_in_package(symbol) if android else None),
+        commands=_commands(
+            symbol, triples, threads, runner, library_in_package(symbol) if android else None, strip=not ios
+        ),
         tools=(Tool(ZIG, zig_arguments(), INSTALL_ZIG),),
         discard=(BUILD,),
         runner=runner,
@@ -125,9 +137,20 @@ def _triples(target: Target) -> _Triples:
     if compiler.operating_system == "none":
         flags = (f"-mcpu={compiler.cpu.replace('-', '_')}", "-ffreestanding")
         return _Triples(compiler.link_triple, "", target.emulator.link_triple if target.emulator else "", flags)
+    if _is_ios(compiler):
+        return _Triples(compiler.link_triple, "", "", ())
     library = compiler.library_link_triple
     android = COMPILE_FLAGS if _is_android(compiler) else ()
     return _Triples(library or compiler.link_triple, library, compiler.link_triple, android)
+
+
+def _is_ios(compiler: Compiler) -> bool:
+    """Whether objects are Apple's (Mach-O), for which the tool chain has neither linker scripts nor a C library."""
+    return "-apple-ios" in compiler.triple
+
+
+def _has_threads(compiler: Compiler) -> bool:
+    return compiler.operating_system != "none" and not _is_ios(compiler)
 
 
 def _is_android(compiler: Compiler) -> bool:
@@ -164,7 +187,7 @@ def _files(
 
 
 def _commands(
-    symbol: str, triples: _Triples, threads: int, runner: str | None, packed: str | None
+    symbol: str, triples: _Triples, threads: int, runner: str | None, packed: str | None, *, strip: bool
 ) -> tuple[Command, ...]:
     flags = (*COMPILE, f"-DEDGEC_THREADS={threads}")
     sources = (
@@ -172,10 +195,10 @@ def _commands(
         ("src/edgec_runtime.c", f"{BUILD}/edgec_runtime.o"),
         (f"{BUILD}/weights.S", f"{BUILD}/{symbol}_weights.o"),
     )
-    objects = [strip_command(symbol).produces, *(made for _, made in sources)]
+    stripped = [strip_command(symbol)] if strip else []
+    objects = [stripped[0].produces if strip else f"{BUILD}/kernels.o", *(made for _, made in sources)]
     target = ("-target", triples.static_library, *triples.flags)
-    commands = [strip_command(symbol)]
-    commands += [
+    commands = stripped + [
         Command(ZIG, ("cc", *target, *flags, "-c", source, "-o", made), made, f"compile {source}")
         for source, made in sources
     ]
@@ -208,6 +231,15 @@ _WEIGHTS = """\
 {symbol}_weights:
     .incbin "build/weights.bin"
     .section .note.GNU-stack, "", %progbits
+"""
+
+_WEIGHTS_FOR_APPLE = """\
+    .section __TEXT,__const
+    .globl _{symbol}_weights
+    .private_extern _{symbol}_weights
+    .p2align 6
+_{symbol}_weights:
+    .incbin "build/weights.bin"
 """
 
 _EXPORTS = """\

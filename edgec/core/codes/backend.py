@@ -50,3 +50,12 @@ NO_KERNELS = ErrorCode(
     "computes all layers at once.",
     "Choose a target whose backend is tvm; see `edgec targets list`.",
 )
+
+NO_THREADS = ErrorCode(
+    "EC0407",
+    "the target has no threads to offer",
+    ExitStatus.UNSUPPORTED,
+    "Several threads need those of an operating system, and a C library to start them with. Bare metal has neither, and"
+    " the tool chain comes without Apple's.",
+    "Build with --threads 1.",
+)
