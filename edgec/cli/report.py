@@ -29,7 +29,8 @@ def report(
         Path | None,
         typer.Option(
             "--import",
-            help="Put the vendor's numbers into the artefact's report first: csynth.xml, or oneAPI's NAME.report.prj.",
+            help="Put the vendor's numbers into the artefact's report first: csynth.xml, oneAPI's NAME.report.prj,"
+            " Quartus' NAME-fpga.prj, or Catapult's NAME_prj/NAME.v1.",
         ),
     ] = None,
 ) -> None:

@@ -15,25 +15,27 @@ class VendorReport:
 
     Attributes:
         version: of the tool.
-        clock_ns: clock period that the circuit reaches.
-        best_cycles: least cycles of an inference; None where the tool does not know.
+        clock_ns: clock period that the circuit reaches; None, as all others, where the tool does not know.
+        best_cycles: least cycles of an inference.
         worst_cycles: most cycles.
         interval: cycles between two inferences.
         luts: look-up tables.
         flip_flops: registers.
         dsps: multiplier blocks.
         block_ram_kbit: block and ultra memory.
+        unknown: why a number is None.
     """
 
     version: str
-    clock_ns: float
+    clock_ns: float | None
     best_cycles: int | None
     worst_cycles: int | None
     interval: int | None
-    luts: int
-    flip_flops: int
-    dsps: int
-    block_ram_kbit: int
+    luts: int | None
+    flip_flops: int | None
+    dsps: int | None
+    block_ram_kbit: int | None
+    unknown: str = "a loop without a fixed bound"
 
 
 def unreadable(path: Path, reason: str) -> EdgecError:

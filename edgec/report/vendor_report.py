@@ -1,4 +1,4 @@
-"""A vendor's report in the place of estimates: the `csynth.xml` of Vitis HLS or Vivado HLS, or a folder of oneAPI.
+"""A vendor's report in the place of estimates: the `csynth.xml` of Vitis HLS or Vivado HLS, or a folder of another.
 
 The format of the former is as UG1399 (Vitis High-Level Synthesis User Guide, "Synthesis Summary") describes it:
 `PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod` in nanoseconds,
@@ -13,9 +13,11 @@ from pathlib import Path
 
 from edgec.core.metric import Metric, Mode, Unavailable, Value, exact
 from edgec.core.small_file import read_small_file
+from edgec.report.catapult_report import CYCLES, read_catapult_report
 from edgec.report.files import write_json
 from edgec.report.html import write_html
 from edgec.report.oneapi_report import read_oneapi_report
+from edgec.report.quartus_report import TABLES, read_quartus_report
 from edgec.report.schema import Report
 from edgec.report.vendor_numbers import VendorReport, unreadable
 
@@ -24,13 +26,15 @@ _ULTRA_KBIT = 288
 
 
 def read_vendor_report(path: Path) -> VendorReport:
-    """Read a `csynth.xml`, or the folder NAME.report.prj of oneAPI.
+    """Read a `csynth.xml`, or a folder: oneAPI's NAME.report.prj, Quartus' NAME-fpga.prj, Catapult's NAME_prj/NAME.v1.
 
     Raises:
         EdgecError: EC1303 where the file is missing, no such report, or lacks a number.
     """
     if path.is_dir():
-        return read_oneapi_report(path)
+        if (path / CYCLES).exists():
+            return read_catapult_report(path)
+        return read_quartus_report(path) if (path / TABLES).exists() else read_oneapi_report(path)
     try:
         content = read_small_file(path)
         if b"<!ENTITY" in content or b"<!DOCTYPE" in content:
@@ -68,7 +72,7 @@ def import_vendor_report(artifact: Path, report: Report, path: Path) -> Report:
     Args:
         artifact: the folder of the artefact, or its report.json.
         report: its report.
-        path: the `csynth.xml`, or the folder of oneAPI.
+        path: what `read_vendor_report` reads.
 
     Raises:
         EdgecError: EC1303 where that cannot be read, or the artefact is not one of high-level synthesis.
@@ -86,15 +90,15 @@ def with_vendor_report(report: Report, found: VendorReport) -> Report:
     """The report with the vendor's numbers; its own estimates of the same things are replaced."""
     source = f"the vendor's synthesis {found.version}, before place and route"
     metrics: dict[str, Metric] = {
-        "luts": exact(found.luts, Mode.SIMULATED, source),
-        "flip_flops": exact(found.flip_flops, Mode.SIMULATED, source),
-        "dsps": exact(found.dsps, Mode.SIMULATED, source),
-        "block_ram_kbit": exact(found.block_ram_kbit, Mode.SIMULATED, source),
-        "fmax_mhz": exact(1e3 / found.clock_ns, Mode.SIMULATED, source),
-        "initiation_interval": _metric(found.interval, source),
-        "cycles": _metric(found.worst_cycles, source),
+        "luts": _metric(found, found.luts, source),
+        "flip_flops": _metric(found, found.flip_flops, source),
+        "dsps": _metric(found, found.dsps, source),
+        "block_ram_kbit": _metric(found, found.block_ram_kbit, source),
+        "fmax_mhz": _metric(found, None if found.clock_ns is None else 1e3 / found.clock_ns, source),
+        "initiation_interval": _metric(found, found.interval, source),
+        "cycles": _metric(found, found.worst_cycles, source),
     }
-    if found.worst_cycles is not None:
+    if found.worst_cycles is not None and found.clock_ns is not None:
         to_ms = found.clock_ns / 1e6
         latency = Value(
             value=found.worst_cycles * to_ms,
@@ -122,9 +126,9 @@ def _energy(report: Report, latency: Value) -> Metric:
     )
 
 
-def _metric(number: int | None, source: str) -> Metric:
+def _metric(found: VendorReport, number: float | None, source: str) -> Metric:
     if number is None:
-        return Unavailable(unavailable="the vendor's synthesis could not tell: a loop without a fixed bound")
+        return Unavailable(unavailable=f"the vendor's synthesis could not tell: {found.unknown}")
     return exact(number, Mode.SIMULATED, source)
 
 

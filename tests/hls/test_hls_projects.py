@@ -122,8 +122,7 @@ def test_a_project_is_written_within_seconds(tool: HlsTool, network: str) -> Non
     assert time.process_time() - begin < 20
     assert any(path.startswith("project/") and "/firmware/" in path for path in plan.files)
     assert b"synthesis:" in plan.files["Makefile"]
-    readable = tool in (HlsTool.VITIS, HlsTool.VIVADO, HlsTool.ONEAPI)
-    assert (b"edgec report . --import" in plan.files["Makefile"]) is readable
+    assert b"edgec report . --import project/" in plan.files["Makefile"]
 
 
 @pytest.mark.parametrize("tool", list(HlsTool))

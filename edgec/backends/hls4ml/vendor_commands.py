@@ -10,12 +10,14 @@ _SYNTHESIS = {
     HlsTool.VIVADO: f'vivado_hls -f build_prj.tcl "{VIVADO_OPTIONS}"',
     HlsTool.QUARTUS: "$(MAKE) {name}-fpga",
     HlsTool.ONEAPI: "mkdir -p build && cd build && cmake .. && $(MAKE) report",
-    HlsTool.CATAPULT: "catapult -product ultra -shell -f build_prj.tcl",
+    HlsTool.CATAPULT: "catapult -product ultra -shell -f build_prj.tcl -eval 'set ::argv \"vsynth=1\"'",
 }
 _REPORT = {
     HlsTool.VITIS: "project/{name}_prj/solution1/syn/report/{name}_csynth.xml",
     HlsTool.VIVADO: "project/{name}_prj/solution1/syn/report/{name}_csynth.xml",
+    HlsTool.QUARTUS: "project/{name}-fpga.prj",
     HlsTool.ONEAPI: "project/build/{name}.report.prj",
+    HlsTool.CATAPULT: "project/{name}_prj/{name}.v1",
 }
 """What `edgec report --import` can read."""
 
@@ -28,13 +30,16 @@ VITIS_OPTIONS = (
 
 
 def makefile(tool: HlsTool, name: str) -> str:
-    """`make synthesis` and, where the report can be read, `make report`."""
+    """`make synthesis` and `make report`."""
     lines = [
         f"# Needs {tool.value} on PATH.",
         "synthesis:",
         f"\tcd project && {_SYNTHESIS[tool].format(name=name)}",
         "",
+        "report:",
+        f"\tedgec report . --import {_REPORT[tool].format(name=name)}",
+        "",
+        ".PHONY: synthesis report",
+        "",
     ]
-    if tool in _REPORT:
-        lines += ["report:", f"\tedgec report . --import {_REPORT[tool].format(name=name)}", ""]
-    return "\n".join([*lines, ".PHONY: synthesis" + (" report" if tool in _REPORT else ""), ""])
+    return "\n".join(lines)

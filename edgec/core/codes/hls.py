@@ -22,8 +22,8 @@ VENDOR_REPORT = ErrorCode(
     "EC1303",
     "a report of high-level synthesis cannot be read",
     ExitStatus.USAGE,
-    "It must be the csynth.xml that Vitis HLS or Vivado HLS writes into solution1/syn/report, or oneAPI's folder"
-    " NAME.report.prj.",
+    "It must be the csynth.xml that Vitis HLS or Vivado HLS writes into solution1/syn/report, or the folder of another"
+    " tool: oneAPI's NAME.report.prj, Quartus' NAME-fpga.prj, Catapult's NAME_prj/NAME.v1.",
     "Give the path of the report of the top function.",
 )
 UNKNOWN_LAYER = ErrorCode(
