@@ -113,7 +113,7 @@ def read_liberty(text: str) -> CellLibrary:
 
 
 def _function(cell: _Group) -> CellFunction | None:
-    """What a cell computes; None for latches, fillers and cells with more than a clock to control them."""
+    """What a cell computes; None for latches, fillers, tri-states, and more than a clock to control a register."""
     pins = {pin.name: pin for pin in cell.inside("pin")}
     inputs = tuple(name for name, pin in pins.items() if pin.attributes.get("direction") == "input")
     states = list(cell.inside("ff"))
@@ -123,6 +123,8 @@ def _function(cell: _Group) -> CellFunction | None:
         if pin.attributes.get("direction") == "output" and "function" in pin.attributes
     ]
     if not outputs or any(True for _ in cell.inside("latch")):
+        return None
+    if any("three_state" in pin.attributes for pin in pins.values()):
         return None
     if states:
         following = states[0].attributes.get("next_state", "").strip()
