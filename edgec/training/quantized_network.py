@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,7 +57,8 @@ def insert_quantizers(network: TrainableNetwork, plan: QuantizationPlan, *, powe
         axis = planned.quantizer.axis
         if axis is not None and node.meta["onnx_node"] in transposed:
             axis = 1 - axis
-        quantizer = StepQuantizer(planned.quantizer, axis=axis, power_of_two=power_of_two, one_sample=False)
+        rank = layer.weight.dim()
+        quantizer = StepQuantizer(planned.quantizer, axis=axis, rank=rank, power_of_two=power_of_two, one_sample=False)
         parametrize.register_parametrization(layer, "weight", quantizer)
         read = _read_quantizer(module, node)
         if layer.bias is not None and read is not None and inserted_norm(module, node) is None:
@@ -73,13 +74,17 @@ def take_plan(quantized: QuantizedNetwork) -> tuple[TrainableNetwork, Quantizati
     of channels that the normalisation turns round). The network has no quantizers afterwards.
     """
     module = quantized.network.module
+    with_bias = {str(weight.uses[0][0].name) for weight in quantized.network.weights if weight.path.endswith(".bias")}
     weights = {}
     for node, layer in _layers(module):
         if parametrize.is_parametrized(layer, "weight"):
             name = node.meta["onnx_node"]
             behind = inserted_norm(module, node)
             norm = None if behind is None else module.get_submodule(behind.target)
-            weights[name] = _weights(layer, norm, transposed=name in quantized.transposed)
+            made = _weights(layer, norm, transposed=name in quantized.transposed)
+            # What is added behind a MatMul is a bias in torch only; as a weight of the Add it is written back.
+            keeps = norm is not None or name in with_bias
+            weights[name] = made if keeps else replace(made, bias=None)
     learned: dict[StepQuantizer, Quantizer] = {}
     for quantizer in quantized.values.values():
         learned.setdefault(quantizer, quantizer.learned(quantizer.axis))

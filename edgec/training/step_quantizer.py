@@ -1,8 +1,8 @@
-"""Rounding to small integers that training sees through, with a step size that is learned.
+"""Brevitas' quantisers with learned scales, rounding as ONNX does.
 
-The step is kept as its binary logarithm, so that it stays positive and a power of two is a whole number. Its gradient
-is scaled by 1/√(elements · largest integer): Esser et al., Learned Step Size Quantization, 2020, section 2.2. Rounding
-passes gradients straight through (Brevitas' `round_ste`).
+A step is Brevitas' `ParameterScaling`: its binary logarithm is learned, so that it stays positive and a power of two is
+a whole number. Its gradient is scaled by 1/√(elements · largest integer): Esser et al., Learned Step Size Quantization,
+2020, section 2.2. Rounding passes gradients straight through.
 """
 
 from __future__ import annotations
@@ -11,10 +11,28 @@ import math
 
 import numpy as np
 import torch
+from brevitas.core.function_wrapper import Identity, RoundSte, TensorClamp
+from brevitas.core.quant import IntQuant
+from brevitas.core.restrict_val import LogFloatRestrictValue, PowerOfTwoRestrictValue
+from brevitas.core.scaling import ParameterScaling
 from brevitas.function.ops_ste import round_ste
 from torch import Tensor, nn
 
 from edgec.graph.quantization import Quantizer
+
+
+class RoundingFirst(IntQuant):
+    """Brevitas' integers, but rounded before the zero point is added, as QuantizeLinear of ONNX does.
+
+    Brevitas adds first. Halves go to the even neighbour, and with an odd zero point that is another one.
+    """
+
+    def to_int(self, scale: Tensor, zero_point: Tensor, bit_width: Tensor, x: Tensor) -> Tensor:
+        """The integers of `x`, as floats."""
+        steps = self.float_to_int_impl(self.input_view_impl(x) / scale) + zero_point
+        least, largest = self.min_int(bit_width), self.max_int(bit_width)
+        clamped: Tensor = self.tensor_clamp_impl(steps, min_val=least, max_val=largest)
+        return clamped
 
 
 class StepQuantizer(nn.Module):
@@ -23,6 +41,7 @@ class StepQuantizer(nn.Module):
     Args:
         start: the quantizer to begin with.
         axis: of the tensor that it is applied to, where the scales go along one.
+        rank: of that tensor; needed with an axis only.
         power_of_two: whether the scale is rounded to a power of two.
         one_sample: whether the first axis is a batch, which does not count as elements of the tensor.
 
@@ -30,35 +49,44 @@ class StepQuantizer(nn.Module):
         axis: as given.
     """
 
-    def __init__(self, start: Quantizer, *, axis: int | None, power_of_two: bool, one_sample: bool) -> None:
+    def __init__(
+        self, start: Quantizer, *, axis: int | None, rank: int = 1, power_of_two: bool, one_sample: bool
+    ) -> None:
         super().__init__()
         self._start, self.axis, self._power_of_two, self._one_sample = start, axis, power_of_two, one_sample
-        self.logarithm = nn.Parameter(torch.tensor(np.log2(start.scale)))
-        self.register_buffer("zero_point", torch.tensor(start.zero_point.astype(np.float32)))
+        shape = [1] * rank
+        if axis is not None and start.scale.ndim:
+            shape[axis] = -1
+        restriction = PowerOfTwoRestrictValue() if power_of_two else LogFloatRestrictValue()
+        self.scaling = ParameterScaling(torch.tensor(start.scale).reshape(shape), restrict_scaling_impl=restriction)
+        self.rounding = RoundingFirst(start.narrow, start.signed, Identity(), RoundSte(), TensorClamp())
+        self.register_buffer("zero_point", torch.tensor(start.zero_point.astype(np.float32)).reshape(shape))
+        self.register_buffer("bits", torch.tensor(float(start.bits)))
 
     def forward(self, numbers: Tensor) -> Tensor:
         """What is left of the numbers after quantization, computed as ONNX's QuantizeLinear and DequantizeLinear do."""
-        steps, scale = self._steps(numbers)
-        return steps * scale
+        scale = self.scaling(numbers)
+        if scale.requires_grad:
+            elements = numbers.numel() // (numbers.shape[0] if self._one_sample else scale.numel())
+            share = 1 / math.sqrt(elements * max(self._start.high, 1))
+            scale.register_hook(lambda gradient: share * gradient)
+        rounded: Tensor = self.rounding(scale, self.zero_point, self.bits, numbers)
+        return rounded
 
-    def scale(self, elements: int = 1) -> Tensor:
-        """The step size; its gradient is scaled for a tensor of so many elements."""
-        share = 1 / math.sqrt(elements * max(self._start.high, 1))
-        fixed = self.logarithm.detach()
-        moving = share * (self.logarithm - fixed)
-        if self._power_of_two:
-            return torch.ldexp(torch.ones_like(fixed), fixed.round().int()) * torch.exp2(moving)
-        return torch.exp2(fixed) * torch.exp2(moving)
+    def scale(self) -> Tensor:
+        """The step sizes as they are now: one, or one for each place of the axis."""
+        scale: Tensor = self.scaling(self.zero_point).detach()
+        return scale.reshape(self._start.scale.shape)
 
     def integers(self, numbers: Tensor) -> Tensor:
         """The integers that stand for the numbers."""
         with torch.no_grad():
-            steps, _ = self._steps(numbers)
-            return steps + self._along(self.zero_point, numbers.dim())
+            integers: Tensor = self.rounding.to_int(self.scaling(numbers), self.zero_point, self.bits, numbers)
+        return integers
 
     def learned(self, axis: int | None, factors: np.ndarray | None = None) -> Quantizer:
         """The quantizer with the scale of now, times factors if there are any; several scales go along the axis."""
-        scale = self.scale().detach().numpy()
+        scale = self.scale().numpy()
         scale = np.asarray(scale if factors is None else scale * factors, np.float32)
         start = self._start
         zero = np.broadcast_to(start.zero_point, scale.shape).copy()
@@ -68,20 +96,6 @@ class StepQuantizer(nn.Module):
         """What tells two quantizers apart, for the key of a training."""
         start = self._start
         return f"{start.bits} bits, {start.low} to {start.high}, axis {self.axis}, power of two {self._power_of_two}"
-
-    def _steps(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Integers less the zero point, as floats, and the step size in the shape that multiplies them."""
-        elements = numbers.numel() // (numbers.shape[0] if self._one_sample else max(self.logarithm.numel(), 1))
-        scale = self._along(self.scale(elements), numbers.dim())
-        zero = self._along(self.zero_point, numbers.dim())
-        return round_ste(numbers / scale).clamp(self._start.low - zero, self._start.high - zero), scale
-
-    def _along(self, values: Tensor, rank: int) -> Tensor:
-        if self.axis is None or values.dim() == 0:
-            return values
-        shape = [1] * rank
-        shape[self.axis] = -1
-        return values.reshape(shape)
 
 
 class BiasRounding(nn.Module):
@@ -99,5 +113,5 @@ class BiasRounding(nn.Module):
 
     def forward(self, bias: Tensor) -> Tensor:
         """The rounded bias."""
-        step = (self._factors[0].scale() * self._factors[1].scale()).detach()
+        step = self._factors[0].scale() * self._factors[1].scale()
         return round_ste(bias / step) * step

@@ -11,9 +11,11 @@ import pytest
 from edgec.core.passes import PassContext, PassResult
 from edgec.graph.inputs import sample_inputs
 from edgec.graph.reference import ReferenceSession
+from edgec.graph.shapes import infer_shapes
 from edgec.passes.fine_tune import FineTune, FineTuneOptions
 from edgec.passes.quantize import Quantize, QuantizeOptions, Speed
 from edgec.passes.train_quantized import TrainQuantized, TrainQuantizedOptions
+from tests.models import GraphBuilder
 from tests.training.pictures_task import Quarters, accuracy, quarters, quarters_net
 
 pytest.importorskip("torch", reason="the extra qat is not installed")
@@ -68,6 +70,19 @@ def test_scales_that_are_powers_of_two_give_exactly_the_trained_network(
     ]
     assert scales
     assert all(np.all(np.frexp(scale)[0] == 0.5) for scale in scales)
+    assert accuracy(result.model) > 0.9
+
+
+def test_what_is_added_behind_a_matrix_product_is_learned_and_written_back() -> None:
+    g = GraphBuilder("products", 17)
+    x = g.node("Flatten", g.input("image", [1, 1, 8, 8]))
+    x = g.node("Relu", g.node("Add", g.node("MatMul", x, g.weight(64, 16)), g.weight(16)))
+    g.node("Add", g.node("MatMul", x, g.weight(16, 4)), g.weight(4), output="scores")
+    g.output("scores", [1, 4])
+    model = ir.from_proto(g.model())
+    infer_shapes(model)
+    result = run(model, power_of_two=True)
+    assert result.stats["samples that differ from the trained network"] == "0 of 256"
     assert accuracy(result.model) > 0.9
 
 
