@@ -37,6 +37,11 @@ from edgec.graph.load import load_model
 RESULTS = Path(__file__).parent / "results" / "hardware-luts.json"
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "hardware-luts.md"
 NETWORKS = {"mlp": hls_networks.mlp, "encoder": hls_networks.encoder}
+DESCRIPTIONS = {
+    "jets": "`jets`, the jet tagger 16-64-32-32-5 of `examples/jet_tagging` with six bits and eight at its ends",
+    "mlp": "`mlp`, of the same shape with 6-bit weights from a seed",
+    "encoder": "`encoder`, a compressor of 48 cells with 6-bit weights from a seed",
+}
 SYNTHESIS = {
     "ecp5": "synth_ecp5 -nodsp -top {top}",
     "xilinx": "synth_xilinx -flatten -nodsp -noiopad -noclkbuf -top {top}",
@@ -193,15 +198,15 @@ def products(operation: Affine, x: object) -> object:
 
 def page(found: dict[str, dict[str, float]]) -> str:
     """The table of the documentation."""
+    named = [name for name in DESCRIPTIONS if any(key.startswith(f"{name} ") for key in found)]
     lines = [
         "# Look-up tables beside da4ml's own flow",
         "",
-        "Unrolled networks, every product an adder network of its own. `jets` is the jet tagger 16-64-32-32-5 of"
-        " `examples/jet_tagging`, trained with six bits and eight at its ends; `mlp` has the same shape and `encoder`"
-        " is a compressor of 48 cells, both with 6-bit weights from a seed. A register follows after three adders;"
-        " the same commands of Yosys synthesise both, without DSP blocks and with sums kept as adders of two operands."
-        " edgec rounds ties to even, as ONNX does; da4ml cannot and rounds them up. Products are shared by da4ml's"
-        " solver in both. Written by `python -m benchmarks.hardware_luts`.",
+        "Unrolled networks, every product an adder network of its own:"
+        f" {'; '.join(DESCRIPTIONS[name] for name in named)}."
+        " A register follows after three adders; the same commands of Yosys synthesise both, without DSP blocks and"
+        " with sums kept as adders of two operands. edgec rounds ties to even, as ONNX does; da4ml cannot and rounds"
+        " them up. Products are shared by da4ml's solver in both. Written by `python -m benchmarks.hardware_luts`.",
         "",
         "| network | family | edgec, LUTs | da4ml, LUTs | ratio | edgec, registers | da4ml, registers | accuracy |",
         "|---|---|---|---|---|---|---|---|",

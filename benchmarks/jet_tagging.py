@@ -86,7 +86,7 @@ def built(recipe: Path, folder: Path) -> dict[str, float | str]:
 
 def counted(model: Path) -> dict[str, float]:
     """Tables and registers of the Verilog of a quantised model."""
-    found = measure(integer_graph(load_model(model, quantisers=True).model), "edgec-even", FAMILY, ADDERS)
+    found = measure(integer_graph(load_model(model, quantisers=True).model), "edgec", FAMILY, ADDERS)
     return {name: found[name] for name in ("luts", "registers")}
 
 
