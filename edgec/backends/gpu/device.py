@@ -52,7 +52,7 @@ def core_of(target: Target) -> CoreDescription:
     return CoreDescription(
         float_lanes=LANES,
         vector_registers=_REGISTERS,
-        dot_product="none",
+        dot_product=gpu.dot_product,
         l1_data_bytes=int(gpu.shared_memory_kib.value * 1024),
         l2_bytes=int(gpu.l2_kib.value * 1024),
         weight_memory_bytes=1,

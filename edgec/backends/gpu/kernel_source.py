@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from edgec.backends.gpu.device import Device
+from edgec.backends.gpu.device import LANES, Device
+from edgec.backends.gpu.half_storage import in_single, places_of_halves
 from edgec.backends.gpu.schedules.rules import candidates
 from edgec.backends.gpu.source import Lowered, lower, tvm_target, with_places_for_all
 from edgec.backends.tvm.code_generation import Strides, primitive_function
@@ -86,11 +87,13 @@ class KernelMaker:
     def _made(self, function: Any, group: KernelGroup, vector: int) -> GpuKernel:  # noqa: ANN401
         symbol = self._name(group)
         error: Exception | None = None
+        halves = places_of_halves(function)
+        function = in_single(function) if halves else function
         for attempt in candidates(function, group, self._core, self._device, vector):
             try:
                 scheduled = attempt()
                 placed, sizes = with_places_for_all(scheduled.function)
-                lowered = lower(symbol, placed, self._target)
+                lowered = lower(symbol, placed, self._target, halves, aligned=vector == LANES)
             except RuntimeError as failure:
                 error = failure
                 continue

@@ -16,7 +16,6 @@ INSTALL_NVRTC = "pip install 'edgec[gpu]'"
 MACHINE_CODE = "src/kernels.cubin"
 """Where an artefact keeps it."""
 _LIBRARY = ("nvidia.cuda_nvrtc", "lib/libnvrtc.so.12")
-_HEADERS = ("nvidia.cuda_runtime", "include")
 _LAST_LINES = 20
 
 
@@ -24,18 +23,18 @@ def compile_cuda(source: str, architecture: str) -> bytes | None:
     """Machine code (a cubin) of CUDA C; None if NVRTC is not installed.
 
     Args:
-        source: CUDA C; it may include CUDA's own headers.
+        source: CUDA C that includes nothing.
         architecture: `sm_53`.
 
     Raises:
         EdgecError: EC0402 with the compiler's words if it refuses the source.
     """
-    path, headers = _installed(*_LIBRARY), _installed(*_HEADERS)
-    if path is None or headers is None:
+    path = _installed(*_LIBRARY)
+    if path is None:
         return None
     library = ctypes.CDLL(str(path))
     unit = ctypes.c_void_p()
-    options = (f"--gpu-architecture={architecture}".encode(), f"--include-path={headers}".encode(), b"-w")
+    options = (f"--gpu-architecture={architecture}".encode(), b"-w")
     library.nvrtcCreateProgram(ctypes.byref(unit), source.encode(), b"kernels.cu", 0, None, None)
     status = library.nvrtcCompileProgram(unit, len(options), (ctypes.c_char_p * len(options))(*options))
     try:

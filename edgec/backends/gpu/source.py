@@ -7,10 +7,13 @@ further parameters of the function, so that the memory plan gives them a place.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgec.backends.gpu.byte_words import calls_functions_of_bytes, with_words_at_once
+from edgec.backends.gpu.gathered_bytes import with_gathered_bytes
+from edgec.backends.gpu.half_storage import with_halves_in_memory
 from edgec.backends.gpu.launch_plan import Extents, GpuProgram
 from edgec.backends.gpu.printable_constants import with_printable_constants
 from edgec.backends.gpu.source_text import as_program
@@ -20,6 +23,9 @@ from edgec.core.target_gpu import Gpu
 
 Function = Any
 """A TIR PrimFunc; TVM ships no types."""
+
+TvmTarget = Any
+"""A tvm.target.Target."""
 
 _PARAMETER = re.compile(r"p(\d+)(_ptr)?$")
 
@@ -54,7 +60,7 @@ class Lowered:
     module: Any
 
 
-def tvm_target(gpu: Gpu) -> Any:  # noqa: ANN401  TVM ships no types
+def tvm_target(gpu: Gpu) -> TvmTarget:
     """TVM's target for a graphics processor."""
     import tvm
 
@@ -106,8 +112,17 @@ def _without_global_buffers(function: Function) -> tuple[Function, list[Any]]:
     return tirx.PrimFunc([*function.params, *moved], body, function.ret_type, function.attrs), moved
 
 
-def lower(symbol: str, function: Function, target: Any) -> Lowered:  # noqa: ANN401  TVM ships no types
+def lower(
+    symbol: str, function: Function, target: TvmTarget, halves: Collection[int] = (), *, aligned: bool = False
+) -> Lowered:
     """Lower a scheduled function to device functions.
+
+    Args:
+        symbol: prefix of their names.
+        function: whose parameters are named by their position.
+        target: see `tvm_target`.
+        halves: parameters of fp32 that lie in memory as fp16.
+        aligned: whether tensors begin at multiples of four bytes.
 
     Raises:
         RuntimeError: TVM cannot.
@@ -121,6 +136,10 @@ def lower(symbol: str, function: Function, target: Any) -> Lowered:  # noqa: ANN
     module = tvm.ir.transform.Sequential(_lowering_passes())(module)
     _, by_target = split_host_device_mods(module)
     device = tvm.ir.transform.Sequential(_finishing_passes())(next(iter(by_target.values())))
+    if calls_functions_of_bytes(function):
+        device = with_words_at_once(device, aligned=aligned)
+    if halves:
+        device = with_halves_in_memory(device, {f"p{place}" for place in halves})
     functions = {str(made.attrs["global_symbol"]): made for _, made in device.functions_items()}
     # TVM numbers the kernels of a function in the order in which it calls them.
     names = sorted(functions, key=lambda name: int(name.rpartition("_kernel")[2].strip("_") or 0))
@@ -141,7 +160,7 @@ def make_program(lowered: Sequence[Lowered], gpu: Gpu) -> GpuProgram:
         tvm_ffi.register_global_func("tvm_callback_cuda_compile", lambda code, _target=None: code, override=True)
     module = tvm.IRModule({})
     for part in lowered:
-        module.update(part.module if gpu.api == "cuda" else with_printable_constants(part.module))
+        module.update(part.module if gpu.api == "cuda" else with_gathered_bytes(with_printable_constants(part.module)))
     try:
         built = tvm.get_global_func(f"target.build.{gpu.api}")(module, tvm_target(gpu))
     except RuntimeError as error:

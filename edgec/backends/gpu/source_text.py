@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from edgec.backends.gpu.device_functions import definitions
 from edgec.backends.gpu.launch_plan import GpuProgram, Language
 
 _HEXADECIMAL = re.compile(r"(-?0x[0-9a-fA-F.]+p[+-]?\d+)(f?)/\*[^*]*\*/")
@@ -39,12 +40,8 @@ def as_program(text: str, language: Language, kernels: Sequence[str]) -> GpuProg
 
 def _cuda(text: str) -> str:
     start = text.find('extern "C" __global__')
-    preamble, body = text[:start], text[start:]
-    return _half(preamble) + _CUDA_TYPES + _HEXADECIMAL.sub(_decimal, body)
-
-
-def _half(preamble: str) -> str:
-    return "#include <cuda_fp16.h>\n" if "cuda_fp16.h" in preamble else ""
+    body = text[start:]
+    return _CUDA_TYPES + definitions(body, "cuda") + _HEXADECIMAL.sub(_decimal, body)
 
 
 def _decimal(found: re.Match[str]) -> str:
@@ -54,7 +51,8 @@ def _decimal(found: re.Match[str]) -> str:
 
 def _opencl(text: str) -> str:
     # TVM declares every kernel again before each: the text would grow by the square of their number.
-    return _SIGNATURE.sub(_with_offsets, _PROTOTYPE.sub("", text))
+    body = _SIGNATURE.sub(_with_offsets, _PROTOTYPE.sub("", text))
+    return definitions(body, "opencl") + body
 
 
 def _with_offsets(found: re.Match[str]) -> str:

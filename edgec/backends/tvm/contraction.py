@@ -8,7 +8,8 @@ filled up with zeros; a last stage takes the surplus channels off again, adds th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,6 +192,7 @@ def dense_sum(
     layout: AnchorLayout,
     group: tuple[int, int],
     dtype: str,
+    product: Callable[[Expression, Expression], Expression] = operator.mul,
 ) -> Tensor:
     """Sum of products over the window and the input channels of each group.
 
@@ -202,6 +204,7 @@ def dense_sum(
         layout: the tile.
         group: output channels of a group and input channels of a group.
         dtype: of the sum.
+        product: of an element of `x` and a weight.
 
     Returns:
         (batch, outputs…, channels), the channels filled up to whole blocks.
@@ -223,7 +226,7 @@ def dense_sum(
             source = tirx.floordiv(output, group_outputs) * group_inputs + channel
         left = _widened(x(sample, *places, source), dtype)
         right = _widened(packed(tirx.floordiv(output, block), *taps, channel, tirx.floormod(output, block)), dtype)
-        return te.sum(left * right, axis=[*taps, channel])
+        return te.sum(product(left, right), axis=[*taps, channel])
 
     shape = (int(x.shape[0]), *outputs, blocks * block)
     return te.compute(shape, element, name="anchor", attrs=layout.attributes(Role.DENSE))

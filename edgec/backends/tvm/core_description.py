@@ -34,7 +34,7 @@ class CoreDescription:
 
     float_lanes: int
     vector_registers: int
-    dot_product: Literal["none", "sdot", "vnni"]
+    dot_product: Literal["none", "sdot", "vnni", "dp4a"]
     l1_data_bytes: int
     l2_bytes: int
     multiplies_pairs: bool = False

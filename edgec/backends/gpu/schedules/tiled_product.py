@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from edgec.backends.gpu.byte_words import calls_functions_of_bytes
 from edgec.backends.gpu.device import LANES
 from edgec.backends.gpu.schedules.gpu_schedule import GpuSchedule
 from edgec.backends.gpu.schedules.matrix_form import ContractionAxes, MatrixProduct, as_matrix_product
@@ -97,7 +98,10 @@ def _tile(kernel: GpuSchedule, product: MatrixProduct, tile: ProductTile) -> tup
         kernel.vectorise_last(axis)
     for loop in (step, row):
         kernel.unroll(loop)
-    kernel.vectorise_last(column)
+    if calls_functions_of_bytes(schedule.get(anchor).body):
+        kernel.unroll(column)
+    else:
+        kernel.vectorise_last(column)
     return piece, thread_column
 
 
@@ -110,7 +114,7 @@ def _fetch(kernel: GpuSchedule, side: Block, piece: Loop, tile: ProductTile) -> 
     width = math.gcd(kernel.extent(inner), kernel.vector)
     across, along = tile.threads
     together = schedule.fuse(outer, inner)
-    if kernel.extent(together) % (across * along * width):
+    if kernel.extent(together) % (across * along * width) or calls_functions_of_bytes(schedule.get(side).body):
         width = 1
     repeat, thread_row, thread_column, lane = schedule.split(together, [None, along, across, width])
     kernel.bind(thread_row, "threadIdx.y")

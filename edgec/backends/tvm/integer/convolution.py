@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -35,6 +36,7 @@ from edgec.backends.tvm.integer.contraction import (
 from edgec.backends.tvm.integer.instructions import DotInstruction, dot_instruction, lane_instruction
 from edgec.backends.tvm.integer.narrow_weights import stored_weights
 from edgec.backends.tvm.integer.requantization import Requantization
+from edgec.backends.tvm.integer.word_product import BYTES, dot, repeated, words_of_channels, words_of_steps
 from edgec.backends.tvm.kernel_graph import Compute, ConvolutionTile, Pattern, UnsupportedNodeError, Value
 from edgec.backends.tvm.lowering import Lowering
 from edgec.backends.tvm.operators.convolution import Convolution, block_diagonal, merge_groups
@@ -120,6 +122,8 @@ def emit_integer_convolution(lowering: Lowering, node: ir.Node, convolution: Int
         if by_lane is None or not _taps_pay(lowering, convolution):
             return _emit_depthwise(lowering, node, convolution, name)
         return _emit_depthwise_dot(lowering, node, convolution, by_lane, name)
+    if lowering.core.dot_product == "dp4a" and convolution.weights.dtype == np.int8 and convolution.groups == 1:
+        return _emit_words(lowering, node, convolution, name)
     instruction = dot_instruction(lowering.core, str(convolution.weights.dtype))
     if instruction is None:
         return _emit_plain(lowering, node, convolution, name)
@@ -170,6 +174,30 @@ def _emit_dot(lowering: Lowering, node: ir.Node, convolution: IntegerConvolution
         return [_finish(convolution, sums, tensors[2:])]
 
     return _append(lowering, node, convolution, (packed, bias), compute, tile, name)
+
+
+def _emit_words(lowering: Lowering, node: ir.Node, convolution: IntegerConvolution, name: str) -> Value:
+    """With words of four bytes, which a graphics processor multiplies and adds in one instruction."""
+    described = convolution.described
+    _, choice = merge_groups(described, lowering.core)
+    packed = stored_weights(
+        lowering, node, f"{name}.weights", pack_steps(convolution.weights, choice.tile.block, BYTES)
+    )
+    read = _Input(convolution.x.dtype, 0, convolution.zero_point)
+    bias = lowering.literal(f"{name}.bias", _whole_bias(convolution, read.zero_point))
+    layout = AnchorLayout(choice.tile, choice.row_axis, 1)
+
+    def compute(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        words, weights = words_of_channels(tensors[0]), words_of_steps(tensors[1])
+        whole = _Input("int32", 0, repeated(read.zero_point))
+        bordered = _border(convolution, whole, int(words.shape[-1]), 1, described.outputs).apply(words)
+        group = int(words.shape[-1]), int(words.shape[-1])
+        product = partial(dot, dtype=read.dtype)
+        extents = described.outputs
+        sums = dense_sum(bordered, weights, convolution.window, extents, layout, group, "int32", product)
+        return [_finish(convolution, sums, tensors[2:])]
+
+    return _append(lowering, node, convolution, (packed, bias), compute, choice.tile, name)
 
 
 def _emit_plain(lowering: Lowering, node: ir.Node, convolution: IntegerConvolution, name: str) -> Value:
