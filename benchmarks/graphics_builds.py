@@ -39,7 +39,7 @@ class Built(BaseModel):
     Attributes:
         network: the model's name.
         target: what it was built for.
-        products: convolutions and products of matrices in the network, as it was built.
+        products: convolutions and products of matrices in the network, as it was built, in branches too.
         launches: kernel launches of an inference.
         on_processor: nodes that the processor computes between launches.
         single_threads: nodes whose kernel runs on one thread.
@@ -94,7 +94,7 @@ def found(folder: Path, network: str, target: str) -> Built:
     return Built(
         network=network,
         target=target,
-        products=sum(node.op_type in PRODUCTS for node in onnx.load(folder / "model.onnx").graph.node),
+        products=_products(onnx.load(folder / "model.onnx").graph),
         launches=len(plan["launches"]),
         on_processor=tuple(node for call in plan["host_calls"] for node in call["nodes"]),
         single_threads=tuple(each.node for each in report.fallbacks if "single thread" in each.reason),
@@ -102,6 +102,12 @@ def found(folder: Path, network: str, target: str) -> Built:
         beyond_weights_bytes=int(size.value) - plan["weights_bytes"] if isinstance(size, Value) else 0,
         max_relative_error=checked.max_relative_error if isinstance(checked, Verified) else None,
     )
+
+
+def _products(graph: onnx.GraphProto) -> int:
+    """Those in branches and loops too."""
+    inside = (attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g"))
+    return sum(node.op_type in PRODUCTS for node in graph.node) + sum(map(_products, inside))
 
 
 def _in_machine_code(folder: Path, kernels: list[str]) -> bool:
