@@ -41,26 +41,25 @@ from edgec.split.two_parts import TwoParts, in_two, symbol_tables, with_open_bat
 
 CUT = "relu_4"
 """Behind the second stage: 48 channels of 8×8, as BottleFit replaces ResNet's first two stages."""
-TRAINED_PICTURES, VALIDATION_PICTURES = 28_000, 4_000
+TRAINED_PICTURES, VALIDATION_PICTURES = 16_000, 4_000
 """Both of the 60,000 training pictures; none is in both."""
 QUALITIES = {"JPEG": (95, 75, 50, 25, 10, 5, 2), "WebP": (75, 50, 25, 10, 5, 1)}
 FEATURE_QUALITIES = (95, 75, 50, 25, 10)
-INT8_CHANNELS = (2, 1, 3, 4, 6)
-BIT_PRICES = (0.1, 0.3, 0.03, 1.0)
-_LAYER_EPOCHS, _PRICED_EPOCHS = 2, 1
+INT8_CHANNELS = (2, 1, 3)
+BIT_PRICES = (0.3, 1.0, 0.1, 0.03)
+_LAYER_EPOCHS, _PRICED_EPOCHS = 7, 3
 """Of the layers of every bottleneck; with learnt symbols, the last of them have the price."""
 _TRAINING: dict[str, object] = {
     "cut": CUT,
-    "matched": 0,
+    "matched": 3,
     "epochs": 2,
     "optimizer": "adamw",
     "learning_rate": 1e-3,
     "loss": "both",
     "temperature": 2.0,
-    "flip": True,
     "freeze_encoder": False,
 }
-_LEARNT_CHANNELS = 6
+_LEARNT_CHANNELS = 4
 _TOGETHER = 100
 _COUNTED = 500
 _TILES = (6, 8)
@@ -231,7 +230,7 @@ def measured(model: ir.Model, data: Pictures, images: Images) -> dict[str, float
     latents = head(images.pixels.astype(np.float32))
     counted = [sample.inputs for _, sample in zip(range(_COUNTED), data.train(), strict=False)]
     if note.counts:
-        tables = tables_from_counts(np.full(len(note.counts), note.lowest), [np.array(c) for c in note.counts])
+        tables = tables_from_counts(np.full(len(note.counts), note.lowest), note.counts, note.groups)
     else:
         tables = symbol_tables(parts, counted)
     coder = EntropyCoder(tables)
@@ -263,6 +262,13 @@ def main() -> None:
     model = prepared(options.folder / "teacher.onnx")
     size = model_size(model)
     results.put("network", macs=size.macs, weight_bytes=size.bytes)
+    results.put(
+        "recipe",
+        trained=TRAINED_PICTURES,
+        validation=VALIDATION_PICTURES,
+        layers=_LAYER_EPOCHS,
+        whole=int(str(_TRAINING["epochs"])),
+    )
     offload(model, images, results)
     feature_jpeg(model, images, results)
     bottlenecks(model, options.folder, results, until)

@@ -17,15 +17,15 @@ from edgec.core.artifact import staged
 from edgec.core.cache import cache_folder
 from edgec.core.manifest import Provenance, digest_of, write_manifest
 from edgec.core.passes import Kind, PassContext
-from edgec.core.pipeline import KeepStep, Pipeline
+from edgec.core.pipeline import KeepStep, Pipeline, PipelineResult
 from edgec.core.progress import Progress
 from edgec.core.target import Target
 from edgec.core.target_files import load_target, target_sha256
 from edgec.core.target_silicon import SiliconOptions
 from edgec.core.version import VERSION, tool_versions
-from edgec.evaluation import evaluate
+from edgec.evaluation import Evaluation, evaluate
 from edgec.graph.gate import ReferenceGate
-from edgec.graph.load import load_model
+from edgec.graph.load import LoadedModel, load_model
 from edgec.graph.save import save_model
 from edgec.measure.board import on_board
 from edgec.measure.boards import boards_for
@@ -55,7 +55,7 @@ class BuildOptions:
         tune: kernels to measure, at most, to choose how they are computed.
         tuning_database: file of what was measured; None for the user's own, which is only read if `tune` is not 0.
         boards: where to measure kernels, see `edgec.measure.boards`; empty for this machine or the target's emulator.
-        device: the board to verify and measure the artefact on, `ssh://user@board:port`; None for this machine.
+        device: the board to verify and measure the artefact on, see `edgec.measure.board`; None for this machine.
         silicon: what a circuit's build may choose.
     """
 
@@ -83,6 +83,51 @@ class BuildResult:
     report: Report
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a build works on.
+
+    Attributes:
+        target: with what the options choose of it.
+        loaded: the model as it was given.
+        static: the model with its input shapes fixed.
+        evaluation: samples, and the data that they come from.
+    """
+
+    target: Target
+    loaded: LoadedModel
+    static: ir.Model
+    evaluation: Evaluation
+
+
+def subject_of(options: BuildOptions) -> Subject:
+    """Read target, model and data.
+
+    Raises:
+        EdgecError: for whatever of them is not there or not valid.
+    """
+    target = options.silicon.applied_to(load_target(options.target))
+    loaded = load_model(options.model, quantisers=target.is_circuit)
+    static = with_static_inputs(loaded.model, options.shapes)
+    return Subject(target, loaded, static, evaluate(options.data, static, options.seed))
+
+
+def run_passes(
+    subject: Subject, options: BuildOptions, backend: Backend, progress: Progress, keep_step: KeepStep | None = None
+) -> PipelineResult:
+    """Run the passes of the recipe on the model, and those that the backend asks for.
+
+    Raises:
+        EdgecError: EC03xx for a recipe or a pass that is not there or not valid, and what the passes raise.
+    """
+    passes = pass_list(options.recipe, options.shapes, backend.prerequisites)
+    evaluation = subject.evaluation
+    gate = ReferenceGate(seed=options.seed, samples=evaluation.samples)
+    context = PassContext(subject.target, evaluation.calibration, evaluation.source, options.seed, progress)
+    pipeline = Pipeline(passes, gate, size_with_shapes(options.shapes))
+    return pipeline.run(subject.loaded.model, context, keep_step=keep_step)
+
+
 def build(options: BuildOptions, progress: Progress) -> BuildResult:
     """Compile a model for a target.
 
@@ -92,17 +137,12 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
         EdgecError: for whatever keeps the artefact from being whole and right; then nothing is left behind.
     """
     progress.start(f"load {options.model.name}")
-    target = options.silicon.applied_to(load_target(options.target))
-    loaded = load_model(options.model, quantisers=target.is_circuit)
+    subject = subject_of(options)
+    target, loaded, evaluation = subject.target, subject.loaded, subject.evaluation
     backend = _tuned(backend_for(target), target, options)
-    passes = pass_list(options.recipe, options.shapes, backend.prerequisites)
-    size_of = size_with_shapes(options.shapes)
-    static = with_static_inputs(loaded.model, options.shapes)
-    evaluation = evaluate(options.data, static, options.seed)
     with staged(options.out) as folder:
-        pipeline = Pipeline(passes, ReferenceGate(seed=options.seed, samples=evaluation.samples), size_of)
-        context = PassContext(target, evaluation.calibration, evaluation.source, options.seed, progress)
-        result = pipeline.run(loaded.model, context, keep_step=_keeper(folder) if options.keep_steps else None)
+        keep_step = _keeper(folder) if options.keep_steps else None
+        result = run_passes(subject, options, backend, progress, keep_step)
         plan = backend.plan(result.model, target, name=loaded.name, threads=options.threads, progress=progress)
         execute(plan, folder, progress)
         save_model(result.model, folder / MODEL_FILE)
@@ -120,7 +160,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
             tools=tool_versions(),
         )
         write_manifest(folder, edgec=VERSION, provenance=provenance, interface=plan.interface)
-        with on_board(options.device, folder, plan.interface) as board:
+        with on_board(options.device, folder, plan.interface, target) as board:
             verification = verify_build(folder, plan.interface, result.model, evaluation.samples, progress, board)
             costs = measure_artifact(folder, plan, target, evaluation.samples, options.threads, progress, board)
         lossy = any(record.modified and record.kind in {Kind.LOSSY, Kind.TRAINED} for record in result.records)
@@ -128,7 +168,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
         facts = BuildFacts(
             provenance=provenance,
             target=target,
-            original_size=size_of(static),
+            original_size=size_with_shapes(options.shapes)(subject.static),
             threads=options.threads,
             shapes=options.shapes,
             records=result.records,

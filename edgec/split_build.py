@@ -13,32 +13,24 @@ import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
 from edgec.backends.selection import backend_for
-from edgec.build import BuildOptions, build
+from edgec.build import BuildOptions, build, run_passes, subject_of
 from edgec.core.artifact import staged
 from edgec.core.codes.split import NO_CUT
 from edgec.core.errors import EdgecError
 from edgec.core.fidelity import Fidelity
 from edgec.core.interface import Interface
 from edgec.core.manifest import Provenance, read_manifest, write_manifest
-from edgec.core.passes import PassContext
-from edgec.core.pipeline import Pipeline
 from edgec.core.progress import Progress
-from edgec.core.target import Target
-from edgec.core.target_files import load_target
 from edgec.core.tensor import Sample, TensorSpec
 from edgec.core.version import VERSION
-from edgec.evaluation import Evaluation, evaluate
 from edgec.graph.bottleneck_note import BottleneckNote
 from edgec.graph.cut_points import CutPoint, cut_points
 from edgec.graph.exit_note import ExitNote, without_exits
 from edgec.graph.fidelity import compare
-from edgec.graph.gate import ReferenceGate
-from edgec.graph.load import load_model
 from edgec.graph.reference import ReferenceSession
 from edgec.graph.save import save_model
 from edgec.graph.shapes import static_shape
 from edgec.measure.running import run_artifact
-from edgec.pass_list import pass_list, size_with_shapes, with_static_inputs
 from edgec.split.frequency_tables import FrequencyTables, tables_from_counts
 from edgec.split.manifest import FILE, EarlyAnswer, SplitManifest
 from edgec.split.tensors import PayloadCoding
@@ -99,10 +91,9 @@ def build_split(options: SplitOptions, progress: Progress) -> SplitReport:
         EdgecError: EC1206 where there is no cut to choose; whatever `build` raises.
     """
     whole = options.whole
-    loaded = load_model(whole.model)
-    target = load_target(whole.target)
-    evaluation = evaluate(whole.data, with_static_inputs(loaded.model, whole.shapes), whole.seed)
-    model = _after_passes(loaded.model, target, whole, evaluation, progress)
+    subject = subject_of(whole)
+    loaded, evaluation = subject.loaded, subject.evaluation
+    model = run_passes(subject, whole, backend_for(subject.target), progress).model
     seen = evaluation.calibration or evaluation.samples
     point = _chosen(model, options.cut)
     parts = _parts(model, point, options.quantize, seen)
@@ -129,15 +120,6 @@ def build_split(options: SplitOptions, progress: Progress) -> SplitReport:
         interface = Interface(symbol=loaded.name, inputs=_specs(model.graph.inputs), outputs=manifest.returned)
         write_manifest(folder, edgec=VERSION, provenance=built, interface=interface)
     return report
-
-
-def _after_passes(
-    model: ir.Model, target: Target, whole: BuildOptions, evaluation: Evaluation, progress: Progress
-) -> ir.Model:
-    steps = pass_list(whole.recipe, whole.shapes, backend_for(target).prerequisites)
-    gate = ReferenceGate(seed=whole.seed, samples=evaluation.samples)
-    context = PassContext(target, evaluation.calibration, evaluation.source, whole.seed, progress)
-    return Pipeline(steps, gate, size_with_shapes(whole.shapes)).run(model, context).model
 
 
 def _chosen(model: ir.Model, wanted: tuple[str, ...]) -> CutPoint:
@@ -174,7 +156,7 @@ def _tables(model: ir.Model, parts: TwoParts, samples: Sequence[Sample]) -> Freq
     """The frequencies that a bottleneck has learnt, or those of the samples."""
     note = BottleneckNote.read(model)
     if note is not None and note.counts and parts.sent == (note.value,):
-        return tables_from_counts(np.full(len(note.counts), note.lowest), [np.array(each) for each in note.counts])
+        return tables_from_counts(np.full(len(note.counts), note.lowest), note.counts, note.groups)
     return symbol_tables(parts, samples)
 
 

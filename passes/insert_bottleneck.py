@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 from itertools import islice
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -23,6 +23,9 @@ from edgec.passes.insert_bottleneck_cut import Place, chosen_place
 from edgec.passes.insert_bottleneck_layers import InputScale, Layers, Widths, insert_layers
 from edgec.training.availability import require_training
 from edgec.training.options import FitOptions, Loss, Optimizer
+
+if TYPE_CHECKING:
+    from edgec.training.latent_counts import LatentCounts
 
 _SCALE_SAMPLES = 256
 
@@ -116,7 +119,7 @@ class InsertBottleneck(Pass):
             progress=context.progress,
             cache=Cache(),
         )
-        written = _written(changed, layers.latent, trained.quantizer, trained.counts)
+        written = _written(changed, layers.latent, trained.quantizer, trained.symbols)
         stats = _sizes(written, place, layers, options) | trained.figures()
         assumptions = [] if options.cut else [f"the bottleneck stands at `{place.value}`: the fewest positions travel"]
         assumptions.append(f"the network learned from {trained.tuning.learned_from}")
@@ -151,9 +154,7 @@ def _matched(model: ir.Model, place: Place, options: InsertBottleneckOptions) ->
     return tuple(behind[(number + 1) * len(behind) // count - 1] for number in range(count))
 
 
-def _written(
-    changed: ir.Model, latent: str, quantizer: Quantizer | None, counts: tuple[tuple[int, ...], ...]
-) -> ir.Model:
+def _written(changed: ir.Model, latent: str, quantizer: Quantizer | None, symbols: LatentCounts | None) -> ir.Model:
     """The model with its rounding, which knows where it is to be cut."""
     travels = latent
     if quantizer is not None:
@@ -164,7 +165,8 @@ def _written(
             for node in changed.graph
             if node.op_type == "QuantizeLinear" and node.inputs[0] is not None and node.inputs[0].name == latent
         )
-    BottleneckNote(value=travels, counts=counts).write(changed)
+    known = (symbols.counts, symbols.groups) if symbols is not None else ((), ())
+    BottleneckNote(value=travels, counts=known[0], groups=known[1]).write(changed)
     return changed
 
 

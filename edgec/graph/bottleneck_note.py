@@ -14,9 +14,10 @@ class BottleneckNote(ModelNote):
 
     Attributes:
         value: name of the tensor that travels.
-        lowest: the symbol that the first count of a channel is of.
-        counts: for each channel how often each symbol is expected, in any common unit; empty where they are to be
-            counted on samples.
+        lowest: the symbol that the first of some counts is of.
+        counts: for each group of elements how often each symbol is expected, in any common unit; empty where they are
+            to be counted on samples.
+        groups: for each element of the tensor, row-major, the number of its group; empty where channels are the groups.
     """
 
     key: ClassVar[str] = "edgec.bottleneck"
@@ -25,3 +26,4 @@ class BottleneckNote(ModelNote):
     value: str
     lowest: int = Field(default=-128, ge=-128, le=127)
     counts: tuple[tuple[int, ...], ...] = ()
+    groups: tuple[int, ...] = ()

@@ -7,6 +7,7 @@ point is exact, so no floating point stands between a latent and its bytes.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -23,10 +24,10 @@ _WORD_BYTES = 4
 
 
 class EntropyCoder:
-    """Codes latents of shape [channels, …] with the frequencies of each channel.
+    """Codes latents of shape [channels, …] with the frequencies of each channel or group of elements.
 
     Args:
-        tables: one table a channel.
+        tables: how often each symbol occurs.
 
     Raises:
         EdgecError: EC0901 if constriction is not installed.
@@ -49,17 +50,18 @@ class EntropyCoder:
             latent: int8 [channels, …].
 
         Raises:
-            EdgecError: EC1201 for a symbol that the table of its channel does not hold.
+            EdgecError: EC1201 for a symbol that its table does not hold.
         """
-        coder = self._stack()
+        coder, flat = self._stack(), latent.ravel()
+        places = self.tables.places(flat.size)
         # The coder is a stack: what is to come out first goes in last.
-        for channel in reversed(range(len(self.tables.channels))):
-            table = self.tables.channels[channel]
-            symbols = latent[channel].ravel().astype(np.int32) - table.low
+        for number in reversed(range(len(places))):
+            table = self.tables.tables[number]
+            symbols = flat[places[number]].astype(np.int32) - table.low
             if symbols.size and (symbols.min() < 0 or symbols.max() >= len(table.frequencies)):
-                what = f"channel {channel} holds symbols outside {table.low} to {table.high}"
+                what = f"elements of table {number} hold symbols outside {table.low} to {table.high}"
                 raise EdgecError(LATENT_OUT_OF_RANGE, what, where="entropy coder", hint=LATENT_OUT_OF_RANGE.remedy)
-            coder.encode_reverse(symbols, self._models[channel])
+            coder.encode_reverse(symbols, self._models[number])
         # The last word is the upper end of the coder's state: bytes of it that say nothing do not travel.
         return bytes(coder.get_compressed().astype("<u4").tobytes()).rstrip(b"\0")
 
@@ -77,22 +79,21 @@ class EntropyCoder:
             raise _corrupt("its last byte is impossible")
         words = payload + bytes(-len(payload) % _WORD_BYTES)
         coder = self._stack(np.frombuffer(words, "<u4").astype(np.uint32))
-        latent = np.empty(shape, np.int8)
-        per_channel = latent[0].size
-        for table, model, symbols in zip(self.tables.channels, self._models, latent, strict=True):
-            symbols[...] = (coder.decode(model, per_channel) + table.low).astype(np.int8).reshape(symbols.shape)
+        latent = np.empty(math.prod(shape), np.int8)
+        for table, model, places in zip(self.tables.tables, self._models, self.tables.places(latent.size), strict=True):
+            latent[places] = coder.decode(model, places.size) + table.low
         if not coder.is_empty():
             raise _corrupt("something is left over behind the last symbol")
-        return latent
+        return latent.reshape(shape)
 
     @cached_property
     def _models(self) -> list[Any]:
-        """The model of constriction for each channel, with exactly the frequencies of its table.
+        """The model of constriction for each table, with exactly the frequencies of its table.
 
         Its fast conversion gives each of n symbols 1 + floor(p (2^24 - n) / sum p) of 2^24: with p one less than the
         wanted integers, the division is by itself and nothing is rounded.
         """
-        wanted = (np.asarray(table.frequencies, np.float64) * _SCALE for table in self.tables.channels)
+        wanted = (np.asarray(table.frequencies, np.float64) * _SCALE for table in self.tables.tables)
         return [self._categorical(frequencies - 1, perfect=False) for frequencies in wanted]
 
 

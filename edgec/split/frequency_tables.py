@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 TOTAL = 65536
-"""Sum of the frequencies of a channel."""
+"""Sum of the frequencies of a table."""
 
 
-class ChannelTable(BaseModel):
-    """The symbols of one channel: consecutive integers from `low`, and the frequency of each in 65536.
+class SymbolTable(BaseModel):
+    """The symbols of one group of elements: consecutive integers from `low`, and the frequency of each in 65536.
 
     Every frequency is at least 1, so that every symbol of the range can be coded; a table has 2 to 256 symbols.
     """
@@ -23,9 +25,9 @@ class ChannelTable(BaseModel):
     frequencies: tuple[int, ...] = Field(min_length=2, max_length=256)
 
     @model_validator(mode="after")
-    def _covers_the_total(self) -> ChannelTable:
+    def _covers_the_total(self) -> SymbolTable:
         if min(self.frequencies) < 1 or sum(self.frequencies) != TOTAL:
-            raise ValueError(f"the frequencies of a channel are positive and sum to {TOTAL}")
+            raise ValueError(f"the frequencies of a table are positive and sum to {TOTAL}")
         if self.high > 127:
             raise ValueError(f"the largest symbol {self.high} is beyond int8")
         return self
@@ -37,11 +39,38 @@ class ChannelTable(BaseModel):
 
 
 class FrequencyTables(BaseModel):
-    """The tables of all channels of a latent tensor [channels, per channel] of int8."""
+    """The tables of all elements of a latent tensor [channels, …] of int8.
+
+    Attributes:
+        tables: one for each channel, or for each group of elements that have much the same symbols.
+        groups: for each element of the latent, row-major, the number of its table; empty where channels are the groups.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: tuple[ChannelTable, ...] = Field(min_length=1)
+    tables: tuple[SymbolTable, ...] = Field(min_length=1)
+    groups: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _groups_have_tables(self) -> FrequencyTables:
+        if self.groups and not 0 <= min(self.groups) <= max(self.groups) < len(self.tables):
+            raise ValueError(f"an element belongs to a group that is none of the {len(self.tables)} tables")
+        return self
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether every element of a latent of this shape, [channels, …], has a table."""
+        return math.prod(shape) == len(self.groups) if self.groups else shape[:1] == (len(self.tables),)
+
+    def places(self, elements: int) -> list[np.ndarray]:
+        """For each table the elements that it codes, by their row-major numbers, in the order in which they travel.
+
+        Args:
+            elements: of the latent.
+        """
+        if not self.groups:
+            return list(np.arange(elements).reshape(len(self.tables), -1))
+        groups = np.array(self.groups)
+        return [np.flatnonzero(groups == number) for number in range(len(self.tables))]
 
     @property
     def sha256(self) -> str:
@@ -50,33 +79,35 @@ class FrequencyTables(BaseModel):
 
     def size_bits(self, latent: np.ndarray) -> float:
         """Information of a latent under these frequencies, in bits; the coder comes within 32 bits of it."""
-        return float(
-            sum(
-                -np.log2(np.asarray(table.frequencies)[symbols.ravel().astype(np.int64) - table.low] / TOTAL).sum()
-                for table, symbols in zip(self.channels, latent, strict=True)
-            )
-        )
+        flat, bits = latent.ravel().astype(np.int64), 0.0
+        for table, places in zip(self.tables, self.places(flat.size), strict=True):
+            bits -= float(np.log2(np.asarray(table.frequencies)[flat[places] - table.low] / TOTAL).sum())
+        return bits
 
 
-def tables_from_counts(low: np.ndarray, counts: list[np.ndarray]) -> FrequencyTables:
+def tables_from_counts(
+    low: np.ndarray, counts: Sequence[Sequence[int] | np.ndarray], groups: Sequence[int] = ()
+) -> FrequencyTables:
     """Tables from how often each symbol was seen.
 
     Only integers are used, so every machine makes the same tables. A symbol that was not seen keeps a frequency of 1;
     what rounding leaves over goes to the largest remainders, the lower symbol first.
 
     Args:
-        low: smallest symbol of each channel, [channels].
-        counts: for each channel, how often `low`, `low + 1`, … were seen, int64; 2 to 256 entries.
+        low: smallest symbol of each table, [tables].
+        counts: for each table, how often `low`, `low + 1`, … were seen, whole numbers; 2 to 256 entries.
+        groups: as in `FrequencyTables`.
     """
     return FrequencyTables(
-        channels=tuple(
-            ChannelTable(low=int(first), frequencies=tuple(_frequencies(seen)))
+        groups=tuple(groups),
+        tables=tuple(
+            SymbolTable(low=int(first), frequencies=tuple(_frequencies(seen)))
             for first, seen in zip(low, counts, strict=True)
-        )
+        ),
     )
 
 
-def _frequencies(counts: np.ndarray) -> list[int]:
+def _frequencies(counts: Sequence[int] | np.ndarray) -> list[int]:
     seen = [int(count) for count in counts]
     spare, total = TOTAL - len(seen), max(1, sum(seen))
     shares = [count * spare // total for count in seen]

@@ -68,9 +68,8 @@ class SplitManifest(BaseModel):
         if self.tables is None:
             return self
         spec = self.sent[0]
-        shape = (1, len(self.tables.channels))
-        if len(self.sent) > 1 or spec.dtype != "int8" or spec.shape[:2] != shape:
-            raise ValueError(f"entropy coding needs one int8 tensor of shape {[*shape]} and spatial axes")
+        if len(self.sent) > 1 or spec.dtype != "int8" or spec.shape[:1] != (1,) or not self.tables.fits(spec.shape[1:]):
+            raise ValueError("entropy coding needs one int8 tensor [1, channels, …] that its tables are made for")
         return self
 
     @property

@@ -25,13 +25,15 @@ from edgec.training.batches import BatchRunner
 from edgec.training.bottleneck_prior import FactorizedPrior
 from edgec.training.fit import FitOutcome, TrainingRun, fit
 from edgec.training.importer import TrainableNetwork, import_network
+from edgec.training.latent_counts import LatentCounts, count_symbols
 from edgec.training.options import FitOptions
 from edgec.training.samples import TrainingSamples, read_samples
 from edgec.training.step_quantizer import StepQuantizer
 from edgec.training.write_back import write_back
 
 _LATENT = "bottleneck_latent"
-_MEASURED_SAMPLES = 512
+_MEASURED_SAMPLES, _COUNTED_SAMPLES = 512, 4096
+_AT_ONCE = 128
 _FIRST_DEVIATION = 4.0
 
 
@@ -83,22 +85,20 @@ class BottleneckTraining:
         priced: of its second half, in which bits have a price; None without one.
         tuning: of the second stage.
         quantizer: of the latent; None where it stays float.
-        counts: for each channel how often each int8 from −128 is expected; empty where nothing was learnt about that.
-        bits: that a latent holds under them, mean over some training samples; None without them.
+        symbols: how often each int8 is expected where, on some training samples; None where nothing was learnt of it.
     """
 
     distillation: FitOutcome
     priced: FitOutcome | None
     tuning: FitOutcome
     quantizer: Quantizer | None
-    counts: tuple[tuple[int, ...], ...]
-    bits: float | None
+    symbols: LatentCounts | None
 
     def figures(self) -> dict[str, int | float | str]:
         """What a report says of it."""
         found: dict[str, int | float | str] = {}
-        if self.bits is not None:
-            found["bytes a sample, entropy-coded"] = round(self.bits / 8, 1)
+        if self.symbols is not None:
+            found["bytes a sample, entropy-coded"] = round(self.symbols.bits / 8, 1)
         stages = {"layers": self.distillation, "layers, priced": self.priced, "network": self.tuning}
         for name, outcome in stages.items():
             if outcome is not None:
@@ -228,14 +228,13 @@ def _tune(
         prior.priced = not coding.frozen
         run = replace(run, penalty=prior.penalty if prior.priced else None)
     outcome = fit(network.module, samples, options, run)
+    symbols = None
     if prior is not None:
-        latents = _observed(network, bottleneck.latent, samples)
+        latents = _observed(network, bottleneck.latent, samples, _COUNTED_SAMPLES)
+        symbols = count_symbols(prior.integers(latents), prior.probabilities())
     _remove_latent(network)
     write_back(fold_batch_norms(network))
-    quantizer = _quantizer(prior, steps)
-    if prior is None:
-        return BottleneckTraining(*before, outcome, quantizer, (), None)
-    return BottleneckTraining(*before, outcome, quantizer, prior.counts(), prior.bits(latents))
+    return BottleneckTraining(*before, outcome, _quantizer(prior, steps), symbols)
 
 
 def _quantizer(prior: FactorizedPrior | None, steps: StepQuantizer | None) -> Quantizer | None:
@@ -278,7 +277,9 @@ def _remove_latent(network: TrainableNetwork) -> None:
     module.recompile()
 
 
-def _observed(network: TrainableNetwork, value: str, samples: TrainingSamples) -> Tensor:
+def _observed(
+    network: TrainableNetwork, value: str, samples: TrainingSamples, count: int = _MEASURED_SAMPLES
+) -> Tensor:
     """What some samples make of a value, before anything that stands behind it: [samples, channels, ...]."""
     source = next(node for node in network.module.graph.nodes if node.meta.get("onnx_value") == value)
     seen: list[Tensor] = []
@@ -291,6 +292,8 @@ def _observed(network: TrainableNetwork, value: str, samples: TrainingSamples) -
     seen.clear()
     network.module.eval()
     with torch.no_grad():
-        runner(network.module, tuple(tensor[:_MEASURED_SAMPLES] for tensor in samples.inputs))
+        for start in range(0, min(count, samples.count), _AT_ONCE):
+            rows = slice(start, min(start + _AT_ONCE, count))
+            runner(network.module, tuple(tensor[rows] for tensor in samples.inputs))
     handle.remove()
     return torch.cat(seen)

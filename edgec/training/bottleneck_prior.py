@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import torch
 from brevitas.function.ops_ste import round_ste
 from torch import Tensor, nn
@@ -16,7 +17,6 @@ LOWEST, HIGHEST = -128, 127
 _WIDTHS = (1, 3, 3, 3, 1)
 _FIRST_SPREAD = 10.0
 _SMALLEST_PROBABILITY = 1e-9
-_COUNT_UNIT = 2**30
 
 
 class FactorizedPrior(nn.Module):
@@ -24,8 +24,9 @@ class FactorizedPrior(nn.Module):
 
     While the network trains, rounding is replaced by noise of its size, so that gradients pass; with `noise = False` it
     rounds then too. Bits are counted while `priced`, with noise in both cases: Minnen and Singh, "Channel-wise
-    autoregressive entropy models for learned image compression", 2020, section 3.3. The cumulative distribution of a channel is a small monotone
-    network: Ballé et al., "Variational image compression with a scale hyperprior", ICLR 2018, appendix 6.1.
+    autoregressive entropy models for learned image compression", 2020, section 3.3. The cumulative distribution of a
+    channel is a small monotone network: Ballé et al., "Variational image compression with a scale hyperprior", ICLR
+    2018, appendix 6.1.
 
     Args:
         channels: of the latent [samples, channels, ...].
@@ -64,19 +65,18 @@ class FactorizedPrior(nn.Module):
         self._bits.clear()
         return self.weight * bits.mean() / 1000
 
-    def bits(self, latent: Tensor) -> float:
-        """What the integers of a latent cost, mean over its samples."""
+    def integers(self, latent: Tensor) -> np.ndarray:
+        """A latent as it travels, int8."""
         with torch.no_grad():
-            received = torch.round(latent).clamp(LOWEST, HIGHEST)
-            return float(self._information(received).sum() / len(latent))
+            rounded: np.ndarray = torch.round(latent).clamp(LOWEST, HIGHEST).to(torch.int8).numpy()
+        return rounded
 
-    def counts(self) -> tuple[tuple[int, ...], ...]:
-        """For each channel how often each int8 is expected, in whole numbers."""
+    def probabilities(self) -> np.ndarray:
+        """For each channel the probability of each int8, float64 [channels, 256]."""
         with torch.no_grad():
             symbols = torch.arange(LOWEST, HIGHEST + 1, dtype=torch.float32)
-            probabilities = self._probabilities(symbols.expand(self.channels, 1, -1)).double()[:, 0]
-            whole = (probabilities * _COUNT_UNIT).round().long()
-        return tuple(tuple(int(count) for count in channel) for channel in whole)
+            likely: np.ndarray = self._probabilities(symbols.expand(self.channels, 1, -1)).double()[:, 0].numpy()
+        return likely
 
     def extra_repr(self) -> str:
         """What tells two priors apart, for the key of a training."""

@@ -10,15 +10,28 @@ typedef struct {
     const uint16_t *cumulative;
     uint32_t symbols;
     int32_t low;
-} channel_table;
+    size_t begin, end; /* the elements that it codes, by their place in the order of coding */
+} symbol_table;
 
-static channel_table table_of(const edgec_entropy_tables *tables, uint32_t channel) {
-    uint32_t first = tables->first[channel];
-    channel_table table = {tables->cumulative + first, tables->first[channel + 1] - first, tables->low[channel]};
+static symbol_table table_of(const edgec_entropy_tables *tables, uint32_t number, size_t elements) {
+    uint32_t first = tables->first[number];
+    symbol_table table = {tables->cumulative + first, tables->first[number + 1] - first, tables->low[number], 0, 0};
+    if (tables->places != NULL) {
+        table.begin = tables->first_place[number];
+        table.end = tables->first_place[number + 1];
+    } else {
+        size_t per_channel = elements / tables->tables;
+        table.begin = number * per_channel;
+        table.end = table.begin + per_channel;
+    }
     return table;
 }
 
-static uint32_t end_of(const channel_table *table, uint32_t symbol) {
+static size_t element_at(const edgec_entropy_tables *tables, size_t place) {
+    return tables->places != NULL ? tables->places[place] : place;
+}
+
+static uint32_t end_of(const symbol_table *table, uint32_t symbol) {
     return symbol + 1 < table->symbols ? table->cumulative[symbol + 1] : ALL;
 }
 
@@ -35,17 +48,16 @@ size_t edgec_entropy_bound(size_t symbols) {
     return 2 * symbols + 3 * WORD_BYTES;
 }
 
-int edgec_entropy_encode(const edgec_entropy_tables *tables, const int8_t *latent, size_t per_channel,
+int edgec_entropy_encode(const edgec_entropy_tables *tables, const int8_t *latent, size_t elements,
                          uint8_t *payload, size_t capacity, size_t *length) {
     const unsigned scale = PROBABILITY_BITS - FREQUENCY_BITS;
     uint64_t state = 0;
     size_t used = 0;
-    if (capacity < edgec_entropy_bound((size_t)tables->channels * per_channel)) return EDGEC_ENTROPY_NO_SPACE;
-    for (uint32_t channel = tables->channels; channel-- > 0;) {
-        channel_table table = table_of(tables, channel);
-        const int8_t *symbols = latent + (size_t)channel * per_channel;
-        for (size_t position = per_channel; position-- > 0;) {
-            uint32_t symbol = (uint32_t)((int32_t)symbols[position] - table.low);
+    if (capacity < edgec_entropy_bound(elements)) return EDGEC_ENTROPY_NO_SPACE;
+    for (uint32_t number = tables->tables; number-- > 0;) {
+        symbol_table table = table_of(tables, number, elements);
+        for (size_t place = table.end; place-- > table.begin;) {
+            uint32_t symbol = (uint32_t)((int32_t)latent[element_at(tables, place)] - table.low);
             if (symbol >= table.symbols) return EDGEC_ENTROPY_OUT_OF_RANGE;
             uint32_t start = table.cumulative[symbol];
             uint64_t probability = (uint64_t)(end_of(&table, symbol) - start) << scale;
@@ -63,7 +75,7 @@ int edgec_entropy_encode(const edgec_entropy_tables *tables, const int8_t *laten
 }
 
 /* The symbol in which each of 256 equal ranges of the cumulative frequency begins: the search starts there. */
-static void index_buckets(const channel_table *table, uint8_t *buckets) {
+static void index_buckets(const symbol_table *table, uint8_t *buckets) {
     uint32_t symbol = 0;
     for (uint32_t bucket = 0; bucket < 1u << BUCKET_BITS; ++bucket) {
         while (end_of(table, symbol) <= bucket << (FREQUENCY_BITS - BUCKET_BITS)) ++symbol;
@@ -72,18 +84,17 @@ static void index_buckets(const channel_table *table, uint8_t *buckets) {
 }
 
 int edgec_entropy_decode(const edgec_entropy_tables *tables, const uint8_t *payload, size_t length, int8_t *latent,
-                         size_t per_channel) {
+                         size_t elements) {
     const unsigned scale = PROBABILITY_BITS - FREQUENCY_BITS;
     uint8_t buckets[1 << BUCKET_BITS];
     uint64_t state = 0;
     if (length > 0 && payload[length - 1] == 0) return EDGEC_ENTROPY_CORRUPT;
     while (length % WORD_BYTES != 0) state = state << 8 | payload[--length];
     while (state < WORD_LIMIT && length > 0) state = state << 32 | read_word(payload + (length -= WORD_BYTES));
-    for (uint32_t channel = 0; channel < tables->channels; ++channel) {
-        channel_table table = table_of(tables, channel);
-        int8_t *symbols = latent + (size_t)channel * per_channel;
+    for (uint32_t number = 0; number < tables->tables; ++number) {
+        symbol_table table = table_of(tables, number, elements);
         index_buckets(&table, buckets);
-        for (size_t position = 0; position < per_channel; ++position) {
+        for (size_t place = table.begin; place < table.end; ++place) {
             uint32_t quantile = (uint32_t)state & (((uint32_t)1 << PROBABILITY_BITS) - 1);
             uint32_t wanted = quantile >> scale;
             uint32_t symbol = buckets[wanted >> (FREQUENCY_BITS - BUCKET_BITS)];
@@ -92,7 +103,7 @@ int edgec_entropy_decode(const edgec_entropy_tables *tables, const uint8_t *payl
             uint32_t start = table.cumulative[symbol];
             state = (state >> PROBABILITY_BITS) * ((uint64_t)(end - start) << scale) + (quantile - (start << scale));
             if (state < WORD_LIMIT && length > 0) state = state << 32 | read_word(payload + (length -= WORD_BYTES));
-            symbols[position] = (int8_t)((int32_t)symbol + table.low);
+            latent[element_at(tables, place)] = (int8_t)((int32_t)symbol + table.low);
         }
     }
     /* The encoder began with an empty state: whatever is left was not written by it. */

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgec.core.errors import EdgecError
 from edgec.split.entropy_coder import EntropyCoder
-from edgec.split.frequency_tables import TOTAL, ChannelTable, FrequencyTables, tables_from_counts
+from edgec.split.frequency_tables import TOTAL, FrequencyTables, SymbolTable, tables_from_counts
 
 pytest.importorskip("constriction")
 
@@ -21,29 +21,36 @@ Case = tuple[FrequencyTables, np.ndarray]
 
 
 def _case(rng: np.random.Generator) -> Case:
-    """Tables of any skew, and a latent that mostly follows them."""
+    """Tables of any skew, for channels or for groups of elements, and a latent that mostly follows them."""
     channels, per_channel = int(rng.integers(1, 6)), int(rng.integers(0, 60))
-    low, counts, latent = [], [], []
-    for _ in range(channels):
+    groups = rng.permutation(np.repeat(np.arange(channels), per_channel)) if rng.random() < 0.5 else np.array([], int)
+    low, counts = [], []
+    flat = np.empty(channels * per_channel, np.int64)
+    for number in range(channels):
         symbols = int(rng.integers(2, rng.choice([4, 30, 257])))
         low.append(int(rng.integers(-128, 129 - symbols)))
         shares = rng.dirichlet(np.full(symbols, rng.choice([0.02, 0.3, 5.0])))
         counts.append(rng.multinomial(int(rng.integers(0, 10_000)), shares))
-        latent.append(rng.choice(symbols, size=per_channel, p=shares if rng.random() < 0.8 else None) + low[-1])
-    return tables_from_counts(np.array(low), counts), np.array(latent, np.int8).reshape(channels, per_channel)
+        drawn = rng.choice(symbols, size=per_channel, p=shares if rng.random() < 0.8 else None) + low[-1]
+        flat[groups == number if groups.size else slice(number * per_channel, (number + 1) * per_channel)] = drawn
+    tables = tables_from_counts(np.array(low), counts, groups.tolist())
+    return tables, flat.astype(np.int8).reshape(channels, per_channel)
 
 
 def _serialised(cases: Sequence[Case]) -> bytes:
     parts = []
     for tables, latent in cases:
-        rows = [np.cumsum((0, *table.frequencies))[:-1] for table in tables.channels]
+        rows = [np.cumsum((0, *table.frequencies))[:-1] for table in tables.tables]
         first = np.cumsum([0, *(len(row) for row in rows)]).astype("<u4")
         cumulative = np.concatenate(rows).astype("<u2")
+        places = tables.places(latent.size)
+        grouped = np.concatenate([np.cumsum([0, *map(len, places)]), *places]).astype("<u4") if tables.groups else None
         parts += [
-            struct.pack("<3I", *latent.shape, len(cumulative)),
-            np.array([table.low for table in tables.channels], np.int8).tobytes(),
+            struct.pack("<4I", len(rows), latent.size, len(cumulative), grouped is not None),
+            np.array([table.low for table in tables.tables], np.int8).tobytes(),
             first.tobytes(),
             cumulative.tobytes(),
+            b"" if grouped is None else grouped.tobytes(),
             latent.tobytes(),
         ]
     return b"".join(parts)
@@ -103,7 +110,7 @@ def test_a_damaged_payload_is_refused() -> None:
 
 @given(st.lists(st.integers(0, 2**40), min_size=2, max_size=256))
 def test_tables_cover_every_symbol_and_follow_the_counts(counts: list[int]) -> None:
-    (table,) = tables_from_counts(np.array([-128]), [np.array(counts, np.int64)]).channels
+    (table,) = tables_from_counts(np.array([-128]), [np.array(counts, np.int64)]).tables
     assert sum(table.frequencies) == TOTAL
     if sum(counts):
         shares = np.array(counts, float) / sum(counts) * (TOTAL - len(counts))
@@ -112,4 +119,9 @@ def test_tables_cover_every_symbol_and_follow_the_counts(counts: list[int]) -> N
 
 def test_tables_that_do_not_sum_to_the_total_are_refused() -> None:
     with pytest.raises(ValueError, match="sum to 65536"):
-        ChannelTable(low=0, frequencies=(1, 2))
+        SymbolTable(low=0, frequencies=(1, 2))
+
+
+def test_elements_of_groups_without_a_table_are_refused() -> None:
+    with pytest.raises(ValueError, match="none of the 1 tables"):
+        tables_from_counts(np.array([0]), [[1, 2]], groups=[0, 1])
