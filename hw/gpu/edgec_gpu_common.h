@@ -10,8 +10,8 @@ int edgec_gpu_fail(int status, const char *format, ...) __attribute__((format(pr
 /* What the launcher for one kind of driver does with a session of its own, which is all zero before `prepare`.
  *
  * `begin` sends the inputs; `replay` enqueues the launches of a segment, which are those between two calls of the
- * processor; `read` and `write` enqueue copies; `wait` waits for all of it; `end` copies the outputs and waits; `leave`
- * follows every `begin`. */
+ * processor; `read` and `write` enqueue copies; `wait` waits for all of it; `end` copies the outputs and waits. `leave`
+ * follows every `begin`, and leaves no copy of the caller's memory under way, even after a failure. */
 typedef struct edgec_gpu_driver {
     size_t session_bytes;
     int (*prepare)(void *session, const edgec_gpu_network *network);

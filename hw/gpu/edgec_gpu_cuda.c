@@ -286,6 +286,7 @@ static int end(void *opened, const edgec_gpu_call *call)
 static void leave(void *opened)
 {
     const session *const own = opened;
+    own->cuda.synchronise(own->stream);
     own->cuda.pop_context(&(handle){NULL});
 }
 

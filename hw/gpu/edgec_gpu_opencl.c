@@ -224,7 +224,8 @@ static int end(void *opened, const edgec_gpu_call *call)
 
 static void leave(void *opened)
 {
-    (void)opened;
+    const session *const own = opened;
+    own->cl.finish(own->queue);
 }
 
 static const edgec_gpu_driver driver = {

@@ -67,11 +67,7 @@ static int run(const edgec_gpu_driver *driver, const edgec_gpu_network *network,
             status = call_processor(driver, network, session, &network->host_calls[i], call);
         }
     }
-    if (status == EDGEC_OK) {
-        status = driver->end(session, call);
-    } else {
-        (void)driver->wait(session); /* copies from the caller's memory may be under way; the first failure is told */
-    }
+    status = status == EDGEC_OK ? driver->end(session, call) : status;
     driver->leave(session);
     return status;
 }
