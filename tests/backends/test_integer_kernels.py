@@ -155,24 +155,74 @@ def test_quantized_convolutions_are_exact(case: Case, name: str, seed: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("dtype", "channels", "window", "pads", "dilations"),
+    ("dtype", "channels", "window", "strides", "pads", "dilations", "threads"),
     [
-        ("uint8", 96, (5, 5), (2, 2, 2, 2), (1, 1)),
-        ("int8", 48, (3, 3), (2, 2, 2, 2), (2, 2)),
-        ("uint8", 32, (3, 7), (0, 3, 1, 1), (1, 1)),
+        ("uint8", 96, (5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 1),
+        ("int8", 48, (3, 3), (1, 1), (2, 2, 2, 2), (2, 2), 2),
+        ("uint8", 32, (3, 7), (1, 1), (0, 3, 1, 1), (1, 1), 1),
+        ("uint8", 48, (3, 3), (2, 2), (1, 1, 1, 1), (1, 1), 2),
+        ("int8", 32, (5, 5), (2, 1), (2, 2, 2, 2), (1, 1), 1),
+        ("uint8", 16, (1, 5), (1, 2), (0, 2, 0, 2), (1, 1), 1),
     ],
 )
 def test_depthwise_convolutions_add_up_taps_exactly(
-    dtype: str, channels: int, window: tuple[int, int], pads: tuple[int, int, int, int], dilations: tuple[int, int]
+    dtype: str,
+    channels: int,
+    window: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+    threads: int,
 ) -> None:
     scheme = Scheme(0.02, 3, dtype)
-    given = ((channels, channels), channels, (13, 19), window, (1, 1), pads)
+    given = ((channels, channels), channels, (13, 19), window, strides, pads)
     case = Case(*given, scheme, "int8", 0, True, True, Scheme(0.35, -1 if dtype == "int8" else 7, dtype), "", dilations)
     model, x, expected = convolution_model(case, np.random.default_rng(channels))
     for core in CORES.values():
-        kernels = Kernels(formed(model), core)
+        kernels = Kernels(formed(model), core, threads)
         assert kernels.fallbacks == []
         np.testing.assert_array_equal(kernels.run({"x": x})[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "window", "strides", "pads", "threads"),
+    [
+        ("uint8", 3, (3, 3), (2, 2), (1, 1, 1, 1), 2),
+        ("int8", 3, (7, 7), (2, 2), (3, 3, 3, 3), 1),
+        ("uint8", 1, (5, 5), (1, 1), (0, 0, 0, 0), 1),
+        ("uint8", 3, (4, 4), (4, 4), (0, 0, 0, 0), 1),
+        ("int8", 6, (3, 2), (1, 3), (0, 1, 2, 0), 1),
+    ],
+)
+def test_first_layers_read_their_rows_as_runs_exactly(
+    dtype: str,
+    channels: int,
+    window: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    threads: int,
+) -> None:
+    scheme = Scheme(0.02, 3, dtype)
+    given = ((channels, 32), 1, (21, 45), window, strides, pads)
+    case = Case(*given, scheme, "int8", 0, True, True, Scheme(0.35, 5, dtype), "Relu")
+    model, x, expected = convolution_model(case, np.random.default_rng(channels))
+    for core in CORES.values():
+        kernels = Kernels(formed(model), core, threads)
+        assert kernels.fallbacks == []
+        np.testing.assert_array_equal(kernels.run({"x": x})[0], expected)
+
+
+@pytest.mark.parametrize("scale", [2e-9, 0.02])
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_sums_saturate_whatever_their_scale(dtype: str, scale: float) -> None:
+    """Small scales of the output make factors that no conversion to int32 survives."""
+    result = Scheme(scale, 7, dtype)
+    case = Case(
+        (64, 32), 1, (5, 5), (3, 3), (1, 1), (0, 0, 0, 0), Scheme(0.02, 3, dtype), "int8", 0, True, True, result, ""
+    )
+    model, x, expected = convolution_model(case, np.random.default_rng(0))
+    for core in CORES.values():
+        np.testing.assert_array_equal(Kernels(formed(model), core).run({"x": x})[0], expected)
 
 
 def product_model(

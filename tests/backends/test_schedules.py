@@ -85,3 +85,22 @@ def test_kernels_agree_on_every_kind_of_core(core: CoreDescription) -> None:
 
 def test_threads_do_not_change_results() -> None:
     assert_agrees(*model_of(CASES), AVX2, threads=2)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_extrema_of_bytes_are_those_of_onnx_runtime(dtype: type[np.generic]) -> None:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    inputs, outputs, nodes, values = [], [], [], {}
+    for channels in (17, 48, 64, 128):
+        name, limits = f"x{channels}", np.iinfo(dtype)
+        inputs.append(helper.make_tensor_value_info(name, kind, (1, channels, 11, 13)))
+        outputs.append(helper.make_tensor_value_info(f"y{channels}", kind, (1, channels, 6, 7)))
+        attributes = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+        nodes.append(helper.make_node("MaxPool", [name], [f"y{channels}"], **attributes))
+        drawn = np.random.default_rng(channels).integers(limits.min, limits.max, (1, channels, 11, 13), endpoint=True)
+        values[name] = drawn.astype(dtype)
+    graph = helper.make_graph(nodes, "pools", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    for core in (AVX512, AVX2, NEON, SCALAR):
+        for threads in (1, 2):
+            assert_agrees(model, values, core, threads=threads)

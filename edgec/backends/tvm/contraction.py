@@ -105,6 +105,26 @@ class Border:
         shape = (batch, *extents, self.channels)
         return te.compute(shape, element, name="border", attrs=role_attributes(Role.PADDING))
 
+    def rows(self, x: Tensor, extent: int) -> Tensor:
+        """The stage with the last spatial axis and the channels as one axis, cut or filled up to `extent` elements."""
+        batch, *spatial, columns, channels = (int(length) for length in x.shape)
+        first = self.before[-1] * channels
+        around = [length + self.before[axis] + self.after[axis] for axis, length in enumerate(spatial)]
+
+        def element(sample: Expression, *rest: Expression) -> Expression:
+            *indices, place = rest
+            sources: list[Expression] = []
+            inside = [place >= first, place < first + columns * channels]
+            for axis, index in enumerate(indices):
+                source, checks = self._source(index, axis, spatial[axis], around[axis])
+                sources.append(source)
+                inside += checks
+            column, channel = tirx.floordiv(place - first, channels), tirx.floormod(place - first, channels)
+            value = self._centred(x(sample, *sources, column, channel))
+            return tirx.if_then_else(tirx.all(*inside), value, tirx.const(self.filling, self.dtype))
+
+        return te.compute((batch, *around, extent), element, name="rows", attrs=role_attributes(Role.ROWS))
+
     def _centred(self, value: Expression) -> Expression:
         # Differences of eight bits may need nine on the way.
         wide = "int16" if self.dtype in ("int8", "uint8") and self.zero_point else self.dtype

@@ -135,7 +135,7 @@ def tile_of(implementation: Implementation) -> TileChoice:
 
 
 def windowed_tile(
-    extents: Sequence[int], channels: int, window: int, core: CoreDescription, *, dtype_bytes: int = 4
+    extents: Sequence[int], channels: int, window: int, core: CoreDescription, *, dtype_bytes: int = 4, lanes: int = 0
 ) -> ConvolutionTile:
     """The tile for a contraction within each channel (depthwise convolution): rows run along the last of `extents`.
 
@@ -145,10 +145,12 @@ def windowed_tile(
         window: taps along the last spatial axis, whose weights want registers too.
         core: gives the lanes and the registers.
         dtype_bytes: of an accumulator.
+        lanes: of a vector; 0 for as many as a register has of accumulators, or fewer where the channels are few.
     """
-    lanes = lanes_of(core, dtype_bytes)
-    while lanes > 1 and channels <= lanes // 2:
-        lanes //= 2
+    if not lanes:
+        lanes = lanes_of(core, dtype_bytes)
+        while lanes > 1 and channels <= lanes // 2:
+            lanes //= 2
     free = max(2, core.vector_registers - min(window, core.vector_registers // 4) - 2)
     most = max(1, min(extents[-1], free // 2))
     rows = min(range(1, most + 1), key=lambda count: (_cost(extents[-1], count, 1, 1), count))

@@ -22,6 +22,7 @@ class Role(StrEnum):
     TAPS: the elements under a few neighbouring taps, side by side, as that instruction reads them.
     WINOGRAD: sums over input channels at each place of transformed tiles.
     PADDING: copy of the input with a border, or otherwise arranged, that the anchor reads.
+    ROWS: the same, with the positions of a row and their channels as one axis.
     PACKING: weights that are computed at run time, arranged in blocks of output channels.
     """
 
@@ -32,6 +33,7 @@ class Role(StrEnum):
     TAPS = "taps"
     WINOGRAD = "winograd"
     PADDING = "padding"
+    ROWS = "rows"
     PACKING = "packing"
 
 

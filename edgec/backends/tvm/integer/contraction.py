@@ -27,6 +27,12 @@ def pack_steps(weights: np.ndarray, block: int, depth: int) -> np.ndarray:
     return np.ascontiguousarray(split.transpose(axes))
 
 
+def taps_as_channels(weights: np.ndarray) -> np.ndarray:
+    """Weights (outputs, inputs, window…) with the last axis of the window and the inputs as one, inputs innermost."""
+    outputs, inputs, *window = weights.shape
+    return np.moveaxis(weights, -1, 1).reshape(outputs, window[-1] * inputs, *window[:-1])
+
+
 def dot_sum(
     x: Tensor,
     packed: Tensor,
@@ -35,17 +41,21 @@ def dot_sum(
     layout: AnchorLayout,
     group: tuple[int, int],
     instruction: DotInstruction,
+    pitch: int = 0,
 ) -> Tensor:
     """Sum of products over the window and the input channels of each group, in int32.
 
     Args:
-        x: (batch, spatial…, channels), border included, of the instruction's data type.
+        x: (batch, spatial…, channels), border included, of the instruction's data type; with a pitch its last two axes
+            are one.
         packed: see `pack_steps`.
         window: strides and dilations.
         outputs: spatial extents of the output.
         layout: the tile, whose lanes the instruction has.
         group: output channels of a group and input channels of a group.
         instruction: what computes a step.
+        pitch: elements of `x` from one output to the next along the last axis, where the taps along that axis are among
+            the channels of `packed`; 0 where they are not.
 
     Returns:
         (batch, outputs…, channels), the channels filled up to whole blocks.
@@ -59,12 +69,12 @@ def dot_sum(
 
     def element(sample: Expression, *rest: Expression) -> Expression:
         *indices, output = rest
-        places = [
-            index * stride + tap * dilation
-            for index, tap, stride, dilation in zip(indices, taps, window.strides, window.dilations, strict=True)
-        ]
+        geometry = zip(indices, taps, window.strides, window.dilations, strict=not pitch)
+        places = [index * stride + tap * dilation for index, tap, stride, dilation in geometry]
         channel = step * depth + within
-        if int(x.shape[-1]) != steps * depth:
+        if pitch:
+            channel = indices[-1] * pitch + channel
+        elif int(x.shape[-1]) != steps * depth:
             channel = tirx.floordiv(output, group_outputs) * group_inputs + channel
         left = tirx.Cast("int32", x(sample, *places, channel))
         lane = tirx.floormod(output, block)
@@ -77,38 +87,44 @@ def dot_sum(
 
 
 def pack_taps(weights: np.ndarray, channels: int, depth: int) -> np.ndarray:
-    """Weights of shape (outputs, 1, window…) as (window but for its last axis…, steps, channels, depth).
+    """Weights of shape (outputs, 1, window…) as (window but for its first axis…, steps, channels, depth).
 
-    The taps of the last axis make steps of `depth`; taps and channels are filled up with zeros.
+    The taps of the first axis make steps of `depth`; taps and channels are filled up with zeros.
     """
-    outputs, _, *around, last = weights.shape
-    steps = math.ceil(last / depth)
-    filled = np.zeros((channels, *around, steps * depth), weights.dtype)
-    filled[:outputs, ..., :last] = weights[:, 0]
-    split = filled.reshape(channels, *around, steps, depth)
-    return np.ascontiguousarray(np.moveaxis(split, 0, -2))
+    outputs, _, first, *around = weights.shape
+    steps = math.ceil(first / depth)
+    filled = np.zeros((channels, steps * depth, *around), weights.dtype)
+    filled[:outputs, :first] = weights[:, 0]
+    split = filled.reshape(channels, steps, depth, *around)
+    return np.ascontiguousarray(np.moveaxis(split, (1, 0, 2), (-3, -2, -1)))
 
 
-def neighbouring_taps(x: Tensor, window: Window, positions: int, depth: int) -> Tensor:
-    """The elements under `depth` neighbouring taps of the last axis, as the bytes of an int32, the first the lowest.
+def neighbouring_taps(x: Tensor, window: Window, outputs: int, depth: int) -> Tensor:
+    """The elements under neighbouring taps of the first axis, as the bytes of int32, the first the lowest.
 
     Args:
         x: (batch, spatial…, channels) of uint8, border included.
-        window: of stride 1 along the last axis.
-        positions: extent of the last spatial axis of what is made.
-        depth: at most four.
-    """
-    dilation, taps = window.dilations[-1], min(depth, window.kernel[-1])
+        window: strides and dilations.
+        outputs: extent of the first spatial axis of the output.
+        depth: taps in one int32, at most four.
 
-    def element(*indices: Expression) -> Expression:
-        *around, position, channel = indices
+    Returns:
+        (batch, outputs, steps, spatial but for its first axis…, channels), with zeros for taps beyond the window.
+    """
+    taps, stride, dilation = window.kernel[0], window.strides[0], window.dilations[0]
+    steps = math.ceil(taps / depth)
+
+    def element(sample: Expression, index: Expression, step: Expression, *rest: Expression) -> Expression:
         word = None
-        for tap in range(taps):
-            byte = tirx.Cast("int32", x(*around, position + tap * dilation, channel))
-            word = byte if word is None else word | tirx.shift_left(byte, 8 * tap)
+        for number in range(min(depth, taps)):
+            tap = step * depth + number
+            byte = tirx.Cast("int32", x(sample, index * stride + tap * dilation, *rest))
+            if (steps - 1) * depth + number >= taps:
+                byte = tirx.if_then_else(tap < taps, byte, tirx.const(0, "int32"))
+            word = byte if word is None else word | tirx.shift_left(byte, 8 * number)
         return word
 
-    shape = (*(int(extent) for extent in x.shape[:-2]), positions, int(x.shape[-1]))
+    shape = (int(x.shape[0]), outputs, steps, *(int(extent) for extent in x.shape[2:]))
     return te.compute(shape, element, name="taps", attrs=role_attributes(Role.TAPS))
 
 
@@ -126,16 +142,15 @@ def depthwise_dot_sum(
         name: of the intrinsic that computes a step.
     """
     *kernel, steps, channels, depth = (int(extent) for extent in packed.shape)
-    distance = depth * window.dilations[-1]
-    around = [te.reduce_axis((0, extent), f"tap{axis}") for axis, extent in enumerate(kernel)]
+    around = [te.reduce_axis((0, extent), f"tap{axis}") for axis, extent in enumerate(kernel, 1)]
     step = te.reduce_axis((0, steps), "step")
     within = te.reduce_axis((0, depth), "within")
 
-    def element(sample: Expression, *rest: Expression) -> Expression:
-        *indices, last, channel = rest
-        geometry = zip(indices, around, window.strides[:-1], window.dilations[:-1], strict=True)
+    def element(sample: Expression, first: Expression, *rest: Expression) -> Expression:
+        *indices, channel = rest
+        geometry = zip(indices, around, window.strides[1:], window.dilations[1:], strict=True)
         places = [index * stride + tap * dilation for index, tap, stride, dilation in geometry]
-        word = taps(sample, *places, last + step * distance, channel)
+        word = taps(sample, first, step, *places, channel)
         byte = tirx.bitwise_and(tirx.shift_right(word, within * 8), 255)
         return te.sum(byte * tirx.Cast("int32", packed(*around, step, channel, within)), axis=[*around, step, within])
 

@@ -32,6 +32,7 @@ from edgec.backends.tvm.integer.contraction import (
     neighbouring_taps,
     pack_steps,
     pack_taps,
+    taps_as_channels,
 )
 from edgec.backends.tvm.integer.instructions import DotInstruction, dot_instruction, lane_instruction
 from edgec.backends.tvm.integer.narrow_weights import stored_weights
@@ -43,6 +44,7 @@ from edgec.backends.tvm.operators.convolution import Convolution, block_diagonal
 from edgec.backends.tvm.register_tile import windowed_tile
 from edgec.backends.tvm.stages import AnchorLayout
 
+_LINE = 64
 _SHIFT = 128
 
 
@@ -158,8 +160,10 @@ def _emit_dot(lowering: Lowering, node: ir.Node, convolution: IntegerConvolution
     outputs, inputs = weights.shape[:2]
     group = (outputs * merged // convolution.groups, inputs * merged)
     read = _input_for(convolution, instruction.data)
+    pitch = _pitch_of_rows(convolution, instruction)
     spread = block_diagonal(weights, convolution.groups, merged)
-    packed = stored_weights(lowering, node, f"{name}.weights", pack_steps(spread, tile.block, instruction.depth))
+    ordered = taps_as_channels(spread) if pitch else spread
+    packed = stored_weights(lowering, node, f"{name}.weights", pack_steps(ordered, tile.block, instruction.depth))
     bias = lowering.literal(f"{name}.bias", _whole_bias(convolution, read.zero_point))
     channels = convolution.x.shape[-1]
     if merged == convolution.groups:
@@ -167,10 +171,11 @@ def _emit_dot(lowering: Lowering, node: ir.Node, convolution: IntegerConvolution
     layout = AnchorLayout(tile, tiling.row_axis, 1)
     extents = _whole_tiles(described.outputs, layout)
     border = _border(convolution, read, channels, 1, extents)
+    reach = (extents[-1] - 1) * pitch + math.ceil(ordered.shape[1] / instruction.depth) * instruction.depth
 
     def compute(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        x = border.apply(tensors[0])
-        sums = dot_sum(x, tensors[1], convolution.window, extents, layout, group, instruction)
+        x = border.rows(tensors[0], _whole_lines(reach)) if pitch else border.apply(tensors[0])
+        sums = dot_sum(x, tensors[1], convolution.window, extents, layout, group, instruction, pitch)
         return [_finish(convolution, sums, tensors[2:])]
 
     return _append(lowering, node, convolution, (packed, bias), compute, tile, name)
@@ -198,6 +203,22 @@ def _emit_words(lowering: Lowering, node: ir.Node, convolution: IntegerConvoluti
         return [_finish(convolution, sums, tensors[2:])]
 
     return _append(lowering, node, convolution, (packed, bias), compute, choice.tile, name)
+
+
+def _pitch_of_rows(convolution: IntegerConvolution, instruction: DotInstruction) -> int:
+    """Elements between outputs along the last axis, where the taps along it are best read as one run; 0 elsewhere.
+
+    So it is where the channels do not fill the steps of an instruction, as in a first layer.
+    """
+    window, channels, depth = convolution.window, convolution.x.shape[-1], instruction.depth
+    if convolution.groups > 1 or window.dilations[-1] > 1 or window.kernel[-1] == 1 or channels % depth == 0:
+        return 0
+    steps = math.ceil(window.kernel[-1] * channels / depth)
+    return channels * window.strides[-1] if steps <= window.kernel[-1] * math.ceil(channels / depth) else 0
+
+
+def _whole_lines(elements: int) -> int:
+    return math.ceil(elements / _LINE) * _LINE
 
 
 def _emit_plain(lowering: Lowering, node: ir.Node, convolution: IntegerConvolution, name: str) -> Value:
@@ -244,10 +265,10 @@ def _emit_depthwise(lowering: Lowering, node: ir.Node, convolution: IntegerConvo
 def _taps_pay(lowering: Lowering, convolution: IntegerConvolution) -> bool:
     """Whether bringing neighbouring taps together costs less than it saves.
 
-    With a stride too few neighbours share the bytes; channels that do not fill their vectors want a copy with checks.
+    Channels that do not fill their vectors want a copy with checks.
     """
-    block = _depthwise_tile(lowering, convolution).block
-    return convolution.window.strides[-1] == 1 and convolution.weights.shape[0] % block == 0
+    fills = convolution.weights.shape[0] % _depthwise_tile(lowering, convolution).block == 0
+    return fills and convolution.window.kernel[0] > 1
 
 
 def _depthwise_tile(lowering: Lowering, convolution: IntegerConvolution) -> ConvolutionTile:
@@ -269,15 +290,10 @@ def _emit_depthwise_dot(
     bias = lowering.literal(f"{name}.bias", _whole_bias(convolution, read.zero_point))
     layout = AnchorLayout(tile, len(described.outputs), 1)
     extents = _whole_tiles(described.outputs, layout)
-    steps, dilation = math.ceil(window.kernel[-1] / depth), window.dilations[-1]
-    positions = extents[-1] + (steps - 1) * depth * dilation
-    reach = positions + (min(depth, window.kernel[-1]) - 1) * dilation
     border = _border(convolution, read, filled, outputs // convolution.groups, extents)
-    missing = reach - convolution.x.shape[-2] - window.pads_before[-1]
-    border = replace(border, after=(*border.after[:-1], max(border.after[-1], missing)))
 
     def compute(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        taps = neighbouring_taps(border.apply(tensors[0]), window, positions, depth)
+        taps = neighbouring_taps(border.apply(tensors[0]), window, extents[0], depth)
         sums = depthwise_dot_sum(taps, tensors[1], window, extents, layout, instruction.intrinsic(tile.lanes))
         return [_finish(convolution, sums, tensors[2:])]
 

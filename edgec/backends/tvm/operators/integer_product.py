@@ -80,7 +80,8 @@ def _requantization(node: ir.Node, lowering: Lowering, scales: tuple[int, int, i
     if left.size != 1 or result.size != 1 or point.size != 1:
         raise UnsupportedNodeError("it has a scale for each row", "quantize activations per tensor")
     # In single precision and in this order, as ONNX Runtime computes it.
-    return Requantization(left * right / result, int(point.reshape(-1)[0]), str(point.dtype))
+    factor, shift = left * right / result, int(point.reshape(-1)[0])
+    return Requantization(factor, shift, str(point.dtype), converts_to_nearest=lowering.core.multiplies_pairs)
 
 
 def _is_small(dtype: str) -> bool:

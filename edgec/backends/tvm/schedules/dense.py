@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgec.backends.tvm.implementation import LoopOrder
-from edgec.backends.tvm.schedules.injective import schedule_injective
+from edgec.backends.tvm.schedules.injective import own_loops, schedule_injective
 from edgec.backends.tvm.schedules.kernel_schedule import Block, KernelSchedule, Loop, bytes_of, elements_of
 from edgec.backends.tvm.schedules.producers_and_epilogues import (
     divide,
@@ -22,6 +22,7 @@ from edgec.backends.tvm.schedules.producers_and_epilogues import (
 )
 from edgec.backends.tvm.stages import AnchorLayout, Role, intrinsic_of
 
+_FLOAT_BYTES = 4
 _SHORT_REDUCTION = 4
 _MULTIPLIED_BY_LANE = ("float32", "float16")
 
@@ -130,11 +131,21 @@ def _order(
 
 
 def _place_input_stage(kernel: KernelSchedule, stage: Block, shared: Loop | None) -> None:
-    if shared is None or kernel.is_output(stage):
-        schedule_injective(kernel, stage)
-        return
-    kernel.schedule.compute_at(stage, shared)
-    schedule_injective(kernel, stage, inside=shared)
+    inside = None if kernel.is_output(stage) else shared
+    if inside is not None:
+        kernel.schedule.compute_at(stage, inside)
+    if kernel.role(stage) is Role.ROWS:
+        _copy_rows(kernel, stage, inside)
+    else:
+        schedule_injective(kernel, stage, inside=inside)
+
+
+def _copy_rows(kernel: KernelSchedule, stage: Block, inside: Loop | None) -> None:
+    """By whole registers; those that lie inside the input are split off from those on its border."""
+    register = kernel.core.float_lanes * _FLOAT_BYTES // kernel.item_bytes(stage)
+    chunk, lane = kernel.schedule.split(own_loops(kernel, stage, inside)[-1], [None, register])
+    kernel.partition(chunk)
+    kernel.vectorise(lane)
 
 
 def _finish_tile(kernel: KernelSchedule, anchor: Block, loops: _TiledLoops) -> None:

@@ -33,7 +33,7 @@ def join_producers(kernel: KernelSchedule, before: list[Block]) -> tuple[Block |
     """
     packing = [block for block in before if kernel.role(block) is Role.PACKING]
     rest = [block for block in before if kernel.role(block) is not Role.PACKING]
-    padding = [block for block in rest if kernel.role(block) is Role.PADDING]
+    padding = [block for block in rest if kernel.role(block) in (Role.PADDING, Role.ROWS)]
     stage = padding[-1] if padding else rest[-1] if rest else None
     for block in rest:
         if block is not stage and not kernel.is_output(block):

@@ -19,6 +19,7 @@ from edgec.backends.tvm.schedules.reduction import (
 from edgec.backends.tvm.schedules.windowed import schedule_windowed
 
 _CHEAP_NODES = 24
+_FLOAT_BYTES = 4
 
 
 def schedule_without_anchor(kernel: KernelSchedule) -> None:
@@ -57,9 +58,21 @@ def _is_window(kernel: KernelSchedule, block: Block) -> bool:
 def _schedule_window(kernel: KernelSchedule, block: Block) -> None:
     spatial, window = kernel.loops(block)
     extents = [kernel.extent(loop) for loop in spatial]
-    item_bytes = kernel.item_bytes(block)
-    tile = windowed_tile(extents[:-1], extents[-1], kernel.extent(window[-1]), kernel.core, dtype_bytes=item_bytes)
+    item_bytes, taps = kernel.item_bytes(block), kernel.extent(window[-1])
+    lanes = _lanes_of_bytes(kernel, extents[-1]) if item_bytes == 1 else 0
+    tile = windowed_tile(extents[:-1], extents[-1], taps, kernel.core, dtype_bytes=item_bytes, lanes=lanes)
     schedule_windowed(kernel, block, tile)
+
+
+def _lanes_of_bytes(kernel: KernelSchedule, channels: int) -> int:
+    """Bytes that vectors of an extremum hold: a whole register of them, where the channels fill it for every thread.
+
+    Elsewhere 0: bytes that become sums need four times the room.
+    """
+    lanes = kernel.core.float_lanes * _FLOAT_BYTES if kernel.core.float_lanes > 1 else 1
+    while lanes > kernel.core.float_lanes and channels % (lanes * kernel.threads):
+        lanes //= 2
+    return lanes if lanes > kernel.core.float_lanes else 0
 
 
 def _inline(kernel: KernelSchedule) -> None:
