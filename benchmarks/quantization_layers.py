@@ -4,8 +4,10 @@
     python benchmarks/quantization_layers.py measure FOLDER --target raspberry-pi-5
 
 The second command writes the part of passes/quantize_cost.toml about cores like that of the target: instructions,
-counted in an emulator (needs qemu-aarch64), or for `host` nanoseconds on one thread, which want a quiet machine. Each
-layer stands between two others, so that its input comes in integers and its output leaves in integers, as in a network.
+counted in an emulator (needs qemu-aarch64), or for `host` nanoseconds on one thread, the shortest of many, which want a
+quiet machine. A layer stands between two others, so that it reads and writes integers as in a network; one of few
+channels is the first and reads real numbers. All kernels between those two others count, so that what a layer needs
+beside its products (an order of channels, a padding, a rounding of its input) counts as well.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import machine
 import numpy as np
 import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
@@ -28,90 +31,140 @@ from edgec.core.progress import Silent
 from edgec.core.recipe import make_pass
 from edgec.core.target import Target
 from edgec.core.target_files import load_target
+from edgec.core.tensor import Sample
 from edgec.graph.shapes import infer_shapes
 from edgec.measure.emulated_counts import count_inference
-from edgec.measure.host_timing import time_on_host
+from edgec.measure.running import run_artifact
 from edgec.passes.quantize_cost import (
     COSTS,
+    FEW_CHANNELS,
     CoreCosts,
     Costs,
     LayerCost,
-    LayerKind,
+    LayerSize,
     architecture_of,
-    channels_of,
     measured_costs,
 )
 from edgec.passes.quantize_layers import find_layers
 
-PLACES, INTERFACE = "places.json", "interface.json"
-SECONDS = 0.2
+STEPS, INTERFACE = "steps.json", "interface.json"
+BEFORE, MEASURED, LAST = "before", "measured", "last"
+PROCESSES, REPEATS, ITERATIONS = 3, 40, 10
+SOURCE_CHANNELS = 8
+SIZES = ("inputs", "outputs", "taps", "places", "stride", "real", "integers")
 CORE_FIELDS = ("architecture", "dot_product", "quantity", "target")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A layer: channels in and out, groups, window, extent of its input; an extent of 0 makes it a matrix product."""
+    """A layer: channels in and out, groups, window, extent of its input, stride; extent 0 makes it a matrix product."""
 
     inputs: int
     outputs: int
     groups: int
     window: int
     extent: int
+    stride: int = 1
 
     def __str__(self) -> str:
         if not self.extent:
             return f"product {self.inputs} x {self.outputs}"
         kind = "depthwise" if self.groups == self.inputs else "grouped" if self.groups > 1 else "convolution"
+        moved = "" if self.stride == 1 else f" by steps of {self.stride}"
         return (
-            f"{kind} {self.window}x{self.window}, {self.inputs} to {self.outputs} channels, {self.extent}x{self.extent}"
+            f"{kind} {self.window}x{self.window}, {self.inputs} to {self.outputs} channels, "
+            f"{self.extent}x{self.extent}{moved}"
         )
+
+    @property
+    def folder(self) -> str:
+        """A name for its files."""
+        return str(self).replace(",", "").replace(" ", "-")
 
 
 SHAPES = (
-    Shape(3, 32, 1, 3, 56),
+    Shape(3, 8, 1, 3, 48, 2),
+    Shape(3, 32, 1, 3, 112, 2),
+    Shape(3, 32, 1, 3, 224, 2),
     Shape(8, 8, 1, 1, 28),
+    Shape(8, 32, 1, 1, 28),
     Shape(16, 64, 1, 1, 28),
+    Shape(64, 16, 1, 1, 28),
     Shape(64, 64, 1, 1, 28),
     Shape(256, 64, 1, 1, 14),
+    Shape(32, 200, 1, 1, 14),
+    Shape(200, 32, 1, 1, 14),
+    Shape(512, 512, 1, 1, 7),
+    Shape(8, 8, 1, 3, 28),
     Shape(16, 64, 1, 3, 28),
     Shape(64, 64, 1, 3, 28),
     Shape(128, 128, 1, 3, 14),
     Shape(64, 64, 4, 3, 28),
+    Shape(8, 8, 8, 3, 48),
+    Shape(16, 16, 16, 3, 112),
+    Shape(32, 32, 32, 3, 112),
+    Shape(64, 64, 64, 3, 56),
+    Shape(64, 64, 64, 3, 28),
+    Shape(96, 96, 96, 3, 112, 2),
     Shape(96, 96, 96, 3, 28),
+    Shape(96, 96, 96, 3, 28, 2),
+    Shape(144, 144, 144, 3, 56),
+    Shape(144, 144, 144, 3, 28),
+    Shape(240, 240, 240, 3, 28, 2),
+    Shape(256, 256, 256, 3, 14),
+    Shape(32, 32, 32, 5, 24),
     Shape(96, 96, 96, 5, 28),
+    Shape(88, 88, 88, 5, 14),
+    Shape(144, 144, 144, 5, 56, 2),
+    Shape(200, 200, 200, 5, 14),
+    Shape(240, 240, 240, 5, 28),
+    Shape(256, 256, 256, 5, 14),
     Shape(480, 480, 480, 5, 14),
+    Shape(1152, 1152, 1152, 5, 7),
+    Shape(8, 32, 1, 1, 0),
+    Shape(88, 22, 1, 1, 0),
     Shape(256, 100, 1, 1, 0),
     Shape(1024, 512, 1, 1, 0),
 )
 
 
+def weights(name: str, *extents: int) -> TensorProto:
+    """Random weights of such a size that sums stay about as large as inputs."""
+    spread = np.prod(extents[1:]) ** -0.5
+    values = np.random.default_rng(len(name)).standard_normal(extents) * spread
+    return numpy_helper.from_array(values.astype(np.float32), name)
+
+
 def network(shape: Shape) -> ir.Model:
-    """Sigmoid, the layer `measured`, ReLU, and a layer that makes few numbers of many."""
-    random = np.random.default_rng(0)
-
-    def weights(name: str, *extents: int) -> TensorProto:
-        spread = np.prod(extents[1:]) ** -0.5
-        return numpy_helper.from_array((random.standard_normal(extents) * spread).astype(np.float32), name)
-
+    """A layer and ReLU (not before a first layer), the layer `measured` and ReLU, and a layer that gives one number."""
+    first = bool(shape.extent) and shape.inputs <= FEW_CHANNELS
+    given = shape.inputs if first else SOURCE_CHANNELS
+    tensors = [weights("bias", shape.outputs)]
     if shape.extent:
-        given = [1, shape.inputs, shape.extent, shape.extent]
-        pads, place = [shape.window // 2] * 4, [1, 1]
-        measured = helper.make_node("Conv", ["a", "w", "b"], ["c"], name="measured", pads=pads, group=shape.groups)
-        last = helper.make_node("Conv", ["d", "v"], ["y"], name="last", strides=[shape.extent] * 2)
-        tensors = [weights("w", shape.outputs, shape.inputs // shape.groups, shape.window, shape.window)]
-        tensors.append(weights("v", 1, shape.outputs, 1, 1))
+        extents, end = [1, given, shape.extent, shape.extent], -(-shape.extent // shape.stride)
+        options = {"pads": [shape.window // 2] * 4, "group": shape.groups, "strides": [shape.stride] * 2}
+        square = [shape.window] * 2
+        tensors += [weights("w", shape.outputs, shape.inputs // shape.groups, *square)]
+        tensors += [weights("before.w", shape.inputs, given, 1, 1), weights("last.w", 1, shape.outputs, 1, 1)]
+        operator, before, last, answer = "Conv", {}, {"strides": [end] * 2}, [1, 1, 1, 1]
     else:
-        given, place = [1, shape.inputs], []
-        measured = helper.make_node("Gemm", ["a", "w", "b"], ["c"], name="measured", transB=1)
-        last = helper.make_node("Gemm", ["d", "v"], ["y"], name="last", transB=1)
-        tensors = [weights("w", shape.outputs, shape.inputs), weights("v", 1, shape.outputs)]
-    nodes = [helper.make_node("Sigmoid", ["x"], ["a"]), measured, helper.make_node("Relu", ["c"], ["d"]), last]
+        extents, answer = [1, given], [1, 1]
+        tensors += [weights("w", shape.outputs, shape.inputs)]
+        tensors += [weights("before.w", shape.inputs, given), weights("last.w", 1, shape.outputs)]
+        operator, options, before, last = "Gemm", {"transB": 1}, {"transB": 1}, {"transB": 1}
+    nodes = [
+        helper.make_node(operator, ["x", "before.w"], ["a"], name=BEFORE, **before),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node(operator, ["x" if first else "b", "w", "bias"], ["c"], name=MEASURED, **options),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node(operator, ["d", "last.w"], ["y"], name=LAST, **last),
+    ]
     graph = helper.make_graph(
-        nodes,
+        nodes[2:] if first else nodes,
         "layer",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, given)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, *place])],
-        [*tensors, weights("b", shape.outputs)],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, extents)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, answer)],
+        [tensor for tensor in tensors if not (first and tensor.name == "before.w")],
     )
     model = ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
     infer_shapes(model)
@@ -134,54 +187,64 @@ def variants(shape: Shape, target: Target) -> dict[str, ir.Model]:
 
 
 def build(shape: Shape, target: Target, folder: Path) -> None:
-    """Write the artefacts of both variants, with the place of the layer `measured` among their kernels."""
+    """Write the artefacts of both variants, unless they exist, with the numbers of the kernels that count."""
     for variant, model in variants(shape, target).items():
+        if (folder / variant / INTERFACE).exists():
+            continue
         plan = TvmBackend().plan(model, target, name="layer", threads=1, progress=Silent())
         execute(plan, folder / variant, Silent())
-        places = [number for number, layer in enumerate(plan.layers) if layer.name == "measured"]
-        (folder / variant / PLACES).write_text(json.dumps(places), encoding="utf-8")
+        names = [layer.name for layer in plan.layers]
+        steps = range(names.index(BEFORE) + 1 if BEFORE in names else 0, names.index(LAST))
+        (folder / variant / STEPS).write_text(json.dumps(list(steps)), encoding="utf-8")
         (folder / variant / INTERFACE).write_text(plan.interface.model_dump_json(), encoding="utf-8")
 
 
 def cost(folder: Path, target: Target) -> int:
     """Instructions, or nanoseconds on this machine, of the layer `measured` of an artefact."""
     interface = Interface.model_validate_json((folder / INTERFACE).read_text(encoding="utf-8"))
-    places = json.loads((folder / PLACES).read_text(encoding="utf-8"))
+    steps = json.loads((folder / STEPS).read_text(encoding="utf-8"))
     given = interface.inputs[0]
     sample = {given.name: np.random.default_rng(2).standard_normal(given.shape).astype(np.float32)}
     if target.compiler.triple == "native":
-        steps = time_on_host(folder, interface, sample, seconds=SECONDS).steps_ms
-        return max(1, round(1e6 * sum(steps[place].value for place in places)))
+        return nanoseconds(folder, interface, sample, steps)
     counts = count_inference(folder, interface, sample, target.core)
     if isinstance(counts, Unavailable):
         raise SystemExit(counts.unavailable)
-    return sum(counts.steps[place].instructions for place in places)
+    return sum(counts.steps[step].instructions for step in steps)
+
+
+def nanoseconds(folder: Path, interface: Interface, sample: Sample, steps: list[int]) -> int:
+    """Of some kernels on this machine: of each the shortest mean of a few runs, since other work only adds to it."""
+    runs = [
+        run_artifact(folder, interface, [sample] * REPEATS, warmup=3, iterations=ITERATIONS, trace=True)
+        for _ in range(PROCESSES)
+    ]
+    times = np.concatenate([np.array(run.step_ns) for run in runs])
+    return max(1, round(float(times.min(axis=0)[steps].sum())))
 
 
 def measured(folder: Path, target: Target) -> CoreCosts:
     """All layers, printed one by one."""
     layers = []
-    for number, shape in enumerate(SHAPES):
+    for shape in SHAPES:
         found, _ = find_layers(network(shape), ())
-        layer = next(layer for layer in found if layer.name == "measured")
-        inputs, outputs = channels_of(layer)
-        real, integers = (cost(folder / str(number) / variant, target) for variant in ("real", "integers"))
+        layer = next(layer for layer in found if layer.name == MEASURED)
+        real, integers = (cost(folder / shape.folder / variant, target) for variant in ("real", "integers"))
         layers.append(
             LayerCost(
-                kind=LayerKind.of(layer),
-                inputs=inputs,
-                outputs=outputs,
                 layer=str(shape),
                 real=real,
                 integers=integers,
+                **LayerSize.of(layer).model_dump(),
             )
         )
         print(f"{shape}: {real} {integers} {integers / real:.2f}", flush=True)
+    here = target.compiler.triple == "native"
     return CoreCosts(
         architecture=architecture_of(target),
         dot_product=target.core.dot_product,
-        quantity="nanoseconds" if target.compiler.triple == "native" else "instructions",
-        target=target.name,
+        quantity="nanoseconds" if here else "instructions",
+        target=machine.observe().processor if here else target.name,
         layers=tuple(layers),
     )
 
@@ -194,8 +257,8 @@ def write(costs: Costs) -> None:
         lines += [f'{field} = "{getattr(core, field)}"' for field in CORE_FIELDS]
         lines += ["layers = ["]
         for one in core.layers:
-            fields = f'kind = "{one.kind}", inputs = {one.inputs}, outputs = {one.outputs}, layer = "{one.layer}"'
-            lines.append(f"    {{ {fields}, real = {one.real}, integers = {one.integers} }},")
+            size = ", ".join(f"{field} = {getattr(one, field)}" for field in SIZES)
+            lines.append(f'    {{ layer = "{one.layer}", kind = "{one.kind}", {size} }},')
         lines += ["]"]
     COSTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -208,8 +271,8 @@ def main() -> None:
     options = parser.parse_args()
     target, folder = load_target(options.target), options.folder / options.target
     if options.stage == "build":
-        for number, shape in enumerate(SHAPES):
-            build(shape, target, folder / str(number))
+        for shape in SHAPES:
+            build(shape, target, folder / shape.folder)
         return
     new = measured(folder, target)
     others = [

@@ -193,6 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=("quantize", "time", "render"))
     parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--network", choices=NETWORKS, help="one network only")
     options = parser.parse_args()
     results = Results(RESULTS)
     if options.stage == "render":
@@ -201,7 +202,8 @@ def main() -> None:
     models = os.environ.get("EDGEC_MODELS")
     if options.folder is None or models is None:
         raise SystemExit("name a FOLDER, and set EDGEC_MODELS to a folder with models")
-    for name, network in NETWORKS.items():
+    for name in NETWORKS if options.network is None else (options.network,):
+        network = NETWORKS[name]
         folder = options.folder / "models" / Path(network.file).stem
         if options.stage == "time":
             results.put(name, **fastest(network, folder))

@@ -17,7 +17,7 @@ from edgec.graph.quantization_writer import Dialect, write_quantization
 from edgec.passes.calibration_ranges import Method
 from edgec.passes.equalise import equalise
 from edgec.passes.quantize_cost import slower_layers, speed_source
-from edgec.passes.quantize_layers import Layer, find_layers
+from edgec.passes.quantize_layers import Layer, find_layers, unused_patterns
 from edgec.passes.quantize_plan import Planner, Scheme, Signedness, WeightScheme
 from edgec.passes.sensitivity import Judge, layers_within_budget, sensitivities
 
@@ -109,24 +109,27 @@ class Quantize(Pass):
             stats["pairs of layers equalised"] = equalise(model)
         layers, skips = find_layers(model, options.ignore)
         stats["layers"] = len(layers) + len(skips)
+        assumptions = _unused(options, [layer.name for layer in layers] + [skip.node for skip in skips])
         if options.speed is Speed.CHECKED:
             stats["layers compared with fp32 on"] = speed_source(context.target)
             slow = slower_layers(layers, context.target)
             layers = [layer for layer in layers if layer.name not in slow]
             skips += [Skip(name, f"stays float: {reason}") for name, reason in slow.items()]
         if not layers:
-            return PassResult(model, options.equalise, stats, tuple(skips))
+            stats["layers in integers"] = 0
+            return PassResult(model, options.equalise, stats, tuple(skips), assumptions)
         planner = Planner(model, layers, _scheme(options, context), _weight_schemes(options, layers), samples)
         kept, judged, more = _accurate_layers(model, layers, planner, options, samples, context)
         skips += more
         stats.update(judged)
         stats["layers in integers"] = len(kept)
         if not kept:
-            return PassResult(model, options.equalise, stats, tuple(skips))
+            return PassResult(model, options.equalise, stats, tuple(skips), assumptions)
         plan = planner.plan(kept)
         stats["values in integers"] = len(plan.values)
         written = write_quantization(model, plan, dialect=options.dialect, four_bit_types=options.four_bit_types)
-        return PassResult(written, True, stats, tuple(skips), (_assumption(planner.scheme, options),))
+        assumptions += (_assumption(planner.scheme, options),)
+        return PassResult(written, True, stats, tuple(skips), assumptions)
 
 
 def _accurate_layers(
@@ -194,6 +197,12 @@ def _weight_schemes(options: QuantizeOptions, layers: list[Layer]) -> dict[str, 
         )
         for layer in layers
     }
+
+
+def _unused(options: QuantizeOptions, names: list[str]) -> tuple[str, ...]:
+    """The patterns of options that name no layer."""
+    mixed = [rule.layers for rule in options.mixed]
+    return unused_patterns("ignore", options.ignore, names) + unused_patterns("mixed", mixed, names)
 
 
 def _evenly(samples: list[Sample], count: int) -> list[Sample]:

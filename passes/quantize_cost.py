@@ -13,12 +13,17 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgec.core.target import Target
+from edgec.passes.graph_edit import static_shape
 from edgec.passes.quantize_layers import Layer
 
 COSTS = Path(__file__).with_suffix(".toml")
 """What layers were measured to cost; written by benchmarks/quantization_layers.py."""
 
-_FEW_CHANNELS = 4
+FEW_CHANNELS = 4
+"""A convolution that reads at most so many has little to multiply in one instruction."""
+
+_LONGEST_VECTOR = 64
+"""Bytes."""
 _X86_64 = ("x86_64", "amd64")
 _ARM64 = ("aarch64", "arm64")
 
@@ -35,26 +40,24 @@ class LayerKind(StrEnum):
 
     @classmethod
     def of(cls, layer: Layer) -> LayerKind:
-        """The kind of a layer."""
-        if layer.node.op_type != "Conv":
-            return cls.PRODUCT
+        """The kind of a convolution."""
         if layer.groups > 1:
             return cls.DEPTHWISE if layer.weights.shape[1] == 1 else cls.GROUPED
-        if layer.weights.shape[1] <= _FEW_CHANNELS:
+        if layer.weights.shape[1] <= FEW_CHANNELS:
             return cls.FIRST
         return cls.POINTWISE if all(extent == 1 for extent in layer.weights.shape[2:]) else cls.WINDOW
 
 
-class LayerCost(BaseModel):
-    """What one layer between two others costs.
+class LayerSize(BaseModel):
+    """What the cost of a layer depends on.
 
     Attributes:
         kind: of the layer.
         inputs: channels.
         outputs: channels.
-        layer: its operator and its extents, in words.
-        real: instructions or nanoseconds of an inference in fp32.
-        integers: the same in eight-bit integers.
+        taps: of the window of a convolution; 1 for a matrix product.
+        places: of the output that all channels are computed of: of a picture height times width, of a matrix rows.
+        stride: places of the input for each of the output.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +65,52 @@ class LayerCost(BaseModel):
     kind: LayerKind
     inputs: int = Field(gt=0)
     outputs: int = Field(gt=0)
+    taps: int = Field(gt=0)
+    places: int = Field(gt=0)
+    stride: int = Field(gt=0)
+
+    @classmethod
+    def of(cls, layer: Layer) -> LayerSize:
+        """The size of a layer; padding is taken to keep the extents. A convolution of one place is a product."""
+        outputs = int(layer.weights.shape[layer.axis])
+        extents = static_shape(layer.read) or ()
+        if layer.node.op_type != "Conv":
+            inputs = layer.weights.size // outputs
+            rows = max(1, math.prod(extents[:-1]))
+            return cls(kind=LayerKind.PRODUCT, inputs=inputs, outputs=outputs, taps=1, places=rows, stride=1)
+        strides = layer.node.attributes.get_ints("strides", None) or [1] * len(extents[2:])
+        places = math.prod(-(-extent // stride) for extent, stride in zip(extents[2:], strides, strict=True))
+        taps = math.prod(layer.weights.shape[2:])
+        return cls(
+            kind=LayerKind.PRODUCT if places == taps == 1 else LayerKind.of(layer),
+            inputs=int(layer.weights.shape[1]) * layer.groups,
+            outputs=outputs,
+            taps=taps,
+            places=max(1, places),
+            stride=math.prod(strides),
+        )
+
+    def distance(self, other: LayerSize) -> float:
+        """How much the sizes differ: the logarithms of the ratios of all numbers, added up.
+
+        One of the numbers is the largest vector that the output channels fill without a rest.
+        """
+        return sum(abs(math.log(mine / its)) for mine, its in zip(self._numbers(), other._numbers(), strict=True))
+
+    def _numbers(self) -> tuple[int, ...]:
+        vector = math.gcd(self.outputs, _LONGEST_VECTOR)
+        return self.inputs, self.outputs, self.taps, self.places, self.stride, vector
+
+
+class LayerCost(LayerSize):
+    """What one layer between two others costs.
+
+    Attributes:
+        layer: its operator and its extents, in words.
+        real: instructions or nanoseconds of an inference in fp32.
+        integers: the same in eight-bit integers.
+    """
+
     layer: str
     real: int = Field(gt=0)
     integers: int = Field(gt=0)
@@ -74,7 +123,7 @@ class CoreCosts(BaseModel):
         architecture: `arm64` or `x86_64`.
         dot_product: of the core, as in its datasheet.
         quantity: `instructions` (emulated) or `nanoseconds`.
-        target: that the layers were measured for.
+        target: that the layers were measured for; of `nanoseconds` the processor that they were measured on.
         layers: all of them.
     """
 
@@ -87,14 +136,9 @@ class CoreCosts(BaseModel):
     layers: tuple[LayerCost, ...]
 
     def nearest(self, layer: Layer) -> LayerCost | None:
-        """The measured layer of the same kind with the most similar numbers of channels; None without any of a kind."""
-        kind, (inputs, outputs) = LayerKind.of(layer), channels_of(layer)
-        alike = [cost for cost in self.layers if cost.kind is kind]
-
-        def distance(cost: LayerCost) -> float:
-            return abs(math.log(cost.inputs / inputs)) + abs(math.log(cost.outputs / outputs))
-
-        return min(alike, key=distance, default=None)
+        """The measured layer of the same kind and of the most similar size; None without any of a kind."""
+        size = LayerSize.of(layer)
+        return min((cost for cost in self.layers if cost.kind is size.kind), key=size.distance, default=None)
 
 
 class Costs(BaseModel):
@@ -145,14 +189,6 @@ def speed_source(target: Target | None) -> str:
     if costs is None:
         return "nothing: no layers were measured for such a core"
     return f"{costs.target}, by {costs.quantity}"
-
-
-def channels_of(layer: Layer) -> tuple[int, int]:
-    """Channels that a layer reads and writes."""
-    outputs = int(layer.weights.shape[layer.axis])
-    if layer.node.op_type != "Conv":
-        return layer.weights.size // outputs, outputs
-    return int(layer.weights.shape[1]) * layer.groups, outputs
 
 
 def architecture_of(target: Target) -> str:

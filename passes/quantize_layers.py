@@ -97,6 +97,15 @@ def find_layers(model: ir.Model, ignored: Sequence[str]) -> tuple[list[Layer], l
     return layers, skips
 
 
+def unused_patterns(option: str, patterns: Iterable[str], names: Sequence[str]) -> tuple[str, ...]:
+    """What the report says of patterns of an option that no name fits: most often they are misspelt."""
+    return tuple(
+        f"`{pattern}` of the option `{option}` names no layer"
+        for pattern in patterns
+        if not any(fnmatchcase(name, pattern) for name in names)
+    )
+
+
 def _layer(node: ir.Node) -> Layer | str:
     weights, bias = constant(input_of(node, 1)), constant(input_of(node, 2))
     if node.op_type == "ConvTranspose":

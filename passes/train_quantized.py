@@ -12,7 +12,7 @@ from edgec.core.passes import Kind, Need, Pass, PassContext, PassOptions, PassRe
 from edgec.graph.quantization import QuantizationPlan
 from edgec.graph.quantization_writer import Dialect
 from edgec.passes.calibration_ranges import Method
-from edgec.passes.quantize_layers import Layer, find_layers, shared_ranges
+from edgec.passes.quantize_layers import Layer, find_layers, shared_ranges, unused_patterns
 from edgec.passes.quantize_plan import Planner, Scheme, Signedness, WeightScheme
 from edgec.training.availability import require_training
 from edgec.training.options import FitOptions
@@ -49,7 +49,7 @@ class TrainQuantized(Pass):
     """Train a network that rounds weights and activations to integers, and learn the scales of both.
 
     The layers, and the scales to begin with, are those that `quantize` would choose from the calibration samples.
-    Rounding is seen through by gradients, scales are learned: Esser et al., Learned Step Size Quantization, 2020.
+    Brevitas' quantisers let gradients through and learn the scales: Esser et al., Learned Step Size Quantization, 2020.
 
     Case 1: labels, distillation from the float model, or both, as the option `loss` says.
     Case 2: convolutions without batch normalisation get one for the training; it goes into the scales afterwards, which
@@ -103,7 +103,9 @@ class TrainQuantized(Pass):
             "largest difference from it": f"{equality.largest:.2g} of the largest output",
             "answers that differ from it": equality.answers,
         }
-        assumptions = [f"weights have {options.weight_bits} bits and activations {options.activation_bits}"]
+        names = [layer.name for layer in layers] + [skip.node for skip in skips]
+        assumptions = [*unused_patterns("ignore", options.ignore, names)]
+        assumptions.append(f"weights have {options.weight_bits} bits and activations {options.activation_bits}")
         if options.edge_bits:
             assumptions.append(f"first and last layer have {options.edge_bits} bits")
         if not trained.outcome.at_once:

@@ -164,7 +164,7 @@ def _integer_notes(report: Report) -> tuple[str, ...]:
         return ()
     return (
         f"{len(integer):,} of {len(report.layers):,} layers compute on 8-bit integers, {len(among):,} of the "
-        f"{len(summing):,} that multiply and accumulate among them; the fallbacks say why others do not.",
+        f"{len(summing):,} that multiply and accumulate among them; fallbacks and skipped nodes say why others do not.",
     )
 
 

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 from edgec.build import BuildOptions, BuildResult, build
 from edgec.core.progress import Silent
+from edgec.core.target_files import load_target
+from edgec.graph.shapes import infer_shapes
+from edgec.passes.quantize_cost import costs_for, slower_layers
+from edgec.passes.quantize_layers import find_layers
 from edgec.report.schema import Verified
 from tests.models.builder import GraphBuilder
 
@@ -42,7 +47,11 @@ def built(folder: Path, recipe: str) -> BuildResult:
 
 
 def test_layers_compute_in_integers(tmp_path: Path) -> None:
-    report = built(tmp_path, "int8").report
+    recipe = tmp_path / "all.toml"
+    recipe.write_text(
+        '[[pass]]\nname = "fold-constants"\n\n[[pass]]\nname = "quantize"\nspeed = "ignored"\n', encoding="utf-8"
+    )
+    report = built(tmp_path, str(recipe)).report
     step = next(step for step in report.passes if step.name == "quantize")
     assert not step.skipped
     assert step.stats["layers in integers"] == 5
@@ -51,6 +60,23 @@ def test_layers_compute_in_integers(tmp_path: Path) -> None:
     assert isinstance(report.verification, Verified)
     assert report.verification.max_relative_error < 0.02
     assert step.fidelity.snr_db > 25
+
+
+def test_layers_that_integers_slow_down_stay_float_and_the_report_says_why(tmp_path: Path) -> None:
+    costs = costs_for(load_target("host"))
+    if costs is None:
+        pytest.skip("nobody measured layers on cores like those of this machine")
+    model = ir.from_proto(network())
+    infer_shapes(model)
+    slow = slower_layers(find_layers(model, ())[0], load_target("host"))
+    report = built(tmp_path, "int8").report
+    step = next(step for step in report.passes if step.name == "quantize")
+    assert {skip.node: skip.reason for skip in step.skipped} == {
+        name: f"stays float: {reason}" for name, reason in slow.items()
+    }
+    assert step.stats["layers compared with fp32 on"] == f"{costs.target}, by {costs.quantity}"
+    real = [layer.name for layer in report.layers if layer.macs and layer.precision == "float32"]
+    assert sorted(real) == sorted(slow)
 
 
 @pytest.mark.parametrize("bits", [2, 4])
