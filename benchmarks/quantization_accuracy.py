@@ -80,7 +80,9 @@ SCHEMES = {
     "w4a4-qat": Scheme("W4A4, trained", 1.0, training(4, 4, 0, 3, 0.02)),
     "w2a4-qat": Scheme("W2A4, first and last layer W8A8, trained", 2.5, training(2, 4, 8, 4, 0.05)),
     "w8a8-qat": Scheme("W8A8, trained", 0.3, training(8, 8, 8, 1, 0.005)),
-    "w4a4-po2-qat": Scheme("W4A4, first and last layer W8A8, powers of two, trained", None, training(4, 4, 8, 3, 0.005, po2=True)),
+    "w4a4-po2-qat": Scheme(
+        "W4A4, first and last layer W8A8, powers of two, trained", None, training(4, 4, 8, 3, 0.005, po2=True)
+    ),
 }
 
 
