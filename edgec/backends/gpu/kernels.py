@@ -129,11 +129,7 @@ def _plan_of(
     host = compile_parts(block, parts, symbol, core_of(target), target.compiler)
     scratch = {group: kernel.scratch_bytes for group, kernel in kernels.items() if kernel.scratch_bytes}
     memory = plan_memory(block, {**scratch, **host.scratch})
-    copies = tuple(
-        BufferCopy(_argument(value, memory, {}), Argument(BufferSpace.OUTPUT, index, 0, value.size_bytes))
-        for index, value in memory.output_copies.items()
-        if value.size_bytes
-    )
+    copies = _copies(memory)
     launches = _launches(block, kernels, memory)
     specs = tensor_specs(graph.main.parameters, inputs), tensor_specs(graph.main.results, outputs)
     program = Program(symbol, block, host.kernels, memory, *specs)
@@ -161,6 +157,14 @@ def _plan_of(
             scratch_bytes=memory.arena_bytes - activations,
         ),
         host=HostProgram(source, host.contents),
+    )
+
+
+def _copies(memory: MemoryPlan) -> tuple[BufferCopy, ...]:
+    return tuple(
+        BufferCopy(_argument(value, memory, {}), Argument(BufferSpace.OUTPUT, index, 0, value.size_bytes))
+        for index, value in memory.output_copies.items()
+        if value.size_bytes
     )
 
 

@@ -15,7 +15,6 @@ _SPACES = {
     BufferSpace.WEIGHTS: "EDGEC_GPU_WEIGHTS",
     BufferSpace.ARENA: "EDGEC_GPU_ARENA",
 }
-_NO_RANGE = "    {{0, 0, 0}, 0},"
 _ONE_AFTER_THE_OTHER = "Threads that call the function at once wait for each other: they share the device's buffers."
 
 
@@ -61,12 +60,7 @@ def _source(plan: LaunchPlan, host_source: str, architecture: str, workspace: in
         place = f"{numbers[launch.kernel]}, {launch.step}, {len(arguments)}, {len(launch.arguments)}"
         launches.append(f"    {{{place}, {_extents(launch.grid)}, {_extents(launch.block)}}},")
         arguments += launch.arguments
-    ranges: list[Argument] = []
-    calls: list[str] = []
-    for call in plan.host_calls:
-        counts = f"{len(ranges)}, {len(call.reads)}, {len(call.writes)}"
-        calls.append(f"    {{{call.function}, {call.before}, {counts}}},")
-        ranges += [*call.reads, *call.writes]
+    calls, ranges = _host_calls(plan)
     copies = [
         f"    {{{_argument(copy.source)}, {_argument(copy.destination)}, {copy.source.size_bytes}u}},"
         for copy in plan.copies
@@ -81,7 +75,7 @@ def _source(plan: LaunchPlan, host_source: str, architecture: str, workspace: in
         arguments="\n".join([*(f"    {_argument(argument)}," for argument in arguments), "    {0, 0, 0},"]),
         launches="\n".join([*launches, "    {0, 0, 0, 0, {0, 0, 0}, {0, 0, 0}},"]),
         launch_count=len(launches),
-        ranges="\n".join([*(f"    {{{_argument(place)}, {place.size_bytes}u}}," for place in ranges), _NO_RANGE]),
+        ranges="\n".join([*ranges, "    {{0, 0, 0}, 0},"]),
         host_calls="\n".join([*calls, "    {NULL, 0, 0, 0, 0},"]),
         host_call_count=len(calls),
         host_source=host_source,
@@ -96,6 +90,17 @@ def _source(plan: LaunchPlan, host_source: str, architecture: str, workspace: in
         weight_bytes=len(plan.weights),
         arena_bytes=plan.arena_bytes,
     )
+
+
+def _host_calls(plan: LaunchPlan) -> tuple[list[str], list[str]]:
+    """The rows of the tables of calls and of the ranges that they copy."""
+    calls: list[str] = []
+    ranges: list[str] = []
+    for call in plan.host_calls:
+        counts = f"{len(ranges)}, {len(call.reads)}, {len(call.writes)}"
+        calls.append(f"    {{{call.function}, {call.before}, {counts}}},")
+        ranges += [f"    {{{_argument(place)}, {place.size_bytes}u}}," for place in (*call.reads, *call.writes)]
+    return calls, ranges
 
 
 def _argument(argument: Argument) -> str:
