@@ -123,7 +123,7 @@ def _plan_of(
     graph: KernelGraph, inputs: tuple[str, ...], outputs: tuple[str, ...], target: Target, progress: Progress
 ) -> GpuKernels:
     symbol = identifier(graph.name)
-    block = fuse(lay_over(without_dead_steps(graph.main)))
+    block = fuse(lay_over(without_dead_steps(graph.main)), gathered_channels=LANES)
     kernels = _kernels(block, symbol, target, progress)
     parts = host_parts(block, kernels)
     host = compile_parts(block, parts, symbol, core_of(target), target.compiler)

@@ -12,6 +12,8 @@ it. Rules, numbered as the code cites them:
 5. Operations with several outputs, and opaque ones, stand alone; nothing crosses the border of a block.
 6. A matrix product or convolution of single points takes the elementwise operations and transposes that make its left
    side and that nobody else reads: it reads each of their elements once a row of tiles, from a buffer of its own.
+7. Where a group of threads shares a tile, any convolution of few channels takes a transpose likewise: its patches are
+   copied element by element anyway.
 
 After Chen et al., "TVM" (OSDI 2018), section 3, without its injective-into-reduction rule: our reductions may read an
 element several times.
@@ -89,9 +91,14 @@ class FusedRepeat:
 FusedStep = KernelGroup | View | Overlay | FusedConditional | FusedRepeat
 
 
-def fuse(block: Block) -> FusedBlock:
-    """Group the operations of a block and of all blocks in it."""
-    return _fuse(block, Counter(_reads(block)))
+def fuse(block: Block, gathered_channels: int = 0) -> FusedBlock:
+    """Group the operations of a block and of all blocks in it.
+
+    Args:
+        block: what to group.
+        gathered_channels: channels, at most, that a convolution brings together from where they lie apart; rule 7.
+    """
+    return _fuse(block, Counter(_reads(block)), gathered_channels)
 
 
 def values_read(step: Step) -> Iterator[Value]:
@@ -130,8 +137,12 @@ def _reads(block: Block) -> Iterator[Value]:
     yield from block.results
 
 
-def _fuse(block: Block, reads: Counter[Value]) -> FusedBlock:
-    groups = _Grouping(block, reads).groups()
+def _fuse(block: Block, reads: Counter[Value], gathered_channels: int) -> FusedBlock:
+    groups = _Grouping(block, reads, gathered_channels).groups()
+
+    def fused(inner: Block) -> FusedBlock:
+        return _fuse(inner, reads, gathered_channels)
+
     steps: list[FusedStep] = []
     for step in block.steps:
         match step:
@@ -141,16 +152,17 @@ def _fuse(block: Block, reads: Counter[Value]) -> FusedBlock:
             case View() | Overlay():
                 steps.append(step)
             case Conditional():
-                steps.append(FusedConditional(step, _fuse(step.then_block, reads), _fuse(step.else_block, reads)))
+                steps.append(FusedConditional(step, fused(step.then_block), fused(step.else_block)))
             case Repeat():
-                steps.append(FusedRepeat(step, _fuse(step.body, reads)))
+                steps.append(FusedRepeat(step, fused(step.body)))
     return FusedBlock(block.parameters, block.results, tuple(steps))
 
 
 class _Grouping:
     """The operations of one block and the groups made of them so far."""
 
-    def __init__(self, block: Block, reads: Counter[Value]) -> None:
+    def __init__(self, block: Block, reads: Counter[Value], gathered_channels: int) -> None:
+        self._gathered_channels = gathered_channels
         self._operations = [step for step in block.steps if isinstance(step, Operation)]
         self._position = {operation: index for index, operation in enumerate(self._operations)}
         self._reads = reads
@@ -204,11 +216,13 @@ class _Grouping:
 
     def _may_feed(self, producer: Operation, value: Value, region: Sequence[Operation], anchor: Operation) -> bool:
         left, made = anchor.inputs[0], math.prod(anchor.outputs[0].shape)
+        single_points = anchor.macs == made * left.shape[-1]
+        gathered = producer.op == "Transpose" and left.shape[-1] <= self._gathered_channels  # rule 7
         return (
             producer.pattern <= Pattern.INJECTIVE
             and producer.joins is None
             and len(producer.outputs) == 1
-            and anchor.macs == made * left.shape[-1]
+            and (single_points or gathered)
             and math.prod(value.shape) >= math.prod(left.shape)
             and anchor.inputs.count(left) == 1
             and self._read_only_by(value, region)

@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from edgec.backends.gpu.byte_words import calls_functions_of_bytes
 from edgec.backends.gpu.device import LANES, Device
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.schedules.kernel_schedule import Block, Function, KernelSchedule, Loop
 from edgec.backends.tvm.stages import Role
+
+_ROUNDING = "tirx.nearbyint"
 
 Expression = Any
 """A TIR expression."""
@@ -45,9 +48,23 @@ class GpuSchedule(KernelSchedule):
         dtype = str(iterators[0].var.ty.dtype) if len(iterators) else "int32"
         return IndexMap.from_func(mapping, ndim=axes, index_dtype=dtype)
 
-    def vectorise_last(self, loop: Loop) -> None:
-        """Vectorise as many iterations of a loop as an access may have and divide it, and unroll the others."""
-        width = math.gcd(self.extent(loop), self.vector)
+    def has_vector_form(self, block: Block) -> bool:
+        """Whether TVM can vectorise what a block computes: not functions of bytes, nor rounding."""
+        from tvm.ir import Call, Op
+        from tvm_ffi import structural_walk
+
+        body = self.schedule.get(block).body
+        calls: list[Any] = []
+        structural_walk(body, (Call, calls.append))
+        rounds = any(isinstance(call.op, Op) and call.op.name == _ROUNDING for call in calls)
+        return not rounds and not calls_functions_of_bytes(body)
+
+    def vectorise_last(self, loop: Loop, block: Block) -> None:
+        """Vectorise as many iterations of a block's last loop as an access may have, and unroll the others.
+
+        What has no vector form is unrolled: TVM would write a loop, whose registers a compiler might put in memory.
+        """
+        width = math.gcd(self.extent(loop), self.vector) if self.has_vector_form(block) else 1
         if width > 1:
             outer, lane = self.schedule.split(loop, [None, width])
             self.schedule.vectorize(lane)

@@ -143,7 +143,7 @@ def schedule_window(kernel: GpuSchedule, block: Block, finished: Collection[str]
         kernel.unroll(row)
     thread = distribute_evenly(kernel, [*outer, chunk])
     schedule.compute_at(block, thread, preserve_unit_loops=True)
-    kernel.vectorise_last(lane)
+    kernel.vectorise_last(lane, epilogue)
     _sum(kernel, block, thread)
     return kernel.name(epilogue)
 
@@ -168,7 +168,7 @@ def _sum(kernel: GpuSchedule, block: Block, thread: Loop) -> None:
     else:
         for loop in rows:
             kernel.unroll(loop)
-    kernel.vectorise_last(lane)
+    kernel.vectorise_last(lane, block)
     start = kernel.schedule.decompose_reduction(block, reduction[0])
     *rows, lane = kernel.loops(start, thread)[0]
     for loop in rows:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 
-from edgec.backends.gpu.byte_words import calls_functions_of_bytes
 from edgec.backends.gpu.device import LANES
 from edgec.backends.gpu.schedules.gpu_schedule import GpuSchedule
 from edgec.backends.gpu.schedules.matrix_form import ContractionAxes, MatrixProduct, as_matrix_product
@@ -32,13 +31,13 @@ def schedule_tiled_product(kernel: GpuSchedule, anchor: Block, axes: Contraction
     kernel.schedule.reverse_compute_at(product.epilogue, thread, preserve_unit_loops=True)
     *_, row, column = kernel.schedule.get_loops(product.epilogue)
     kernel.unroll(row)
-    kernel.vectorise_last(column)
+    kernel.vectorise_last(column, product.epilogue)
     for side in (left, right):
         _fetch(kernel, side, piece, tile)
     start = kernel.schedule.decompose_reduction(product.anchor, piece)
     *_, row, column = kernel.schedule.get_loops(start)
     kernel.unroll(row)
-    kernel.vectorise_last(column)
+    kernel.vectorise_last(column, start)
 
 
 def _pad(kernel: GpuSchedule, product: MatrixProduct, tile: ProductTile) -> tuple[Block, Block]:
@@ -95,13 +94,10 @@ def _tile(kernel: GpuSchedule, product: MatrixProduct, tile: ProductTile) -> tup
         copy = schedule.cache_read(anchor, index, "local")
         schedule.compute_at(copy, step, preserve_unit_loops=True)
         axis = next(loop for loop in reversed(schedule.get_loops(copy)) if kernel.extent(loop) == span)
-        kernel.vectorise_last(axis)
+        kernel.vectorise_last(axis, copy)
     for loop in (step, row):
         kernel.unroll(loop)
-    if calls_functions_of_bytes(schedule.get(anchor).body):
-        kernel.unroll(column)
-    else:
-        kernel.vectorise_last(column)
+    kernel.vectorise_last(column, anchor)
     return piece, thread_column
 
 
@@ -114,7 +110,7 @@ def _fetch(kernel: GpuSchedule, side: Block, piece: Loop, tile: ProductTile) -> 
     width = math.gcd(kernel.extent(inner), kernel.vector)
     across, along = tile.threads
     together = schedule.fuse(outer, inner)
-    if kernel.extent(together) % (across * along * width) or calls_functions_of_bytes(schedule.get(side).body):
+    if kernel.extent(together) % (across * along * width) or not kernel.has_vector_form(side):
         width = 1
     repeat, thread_row, thread_column, lane = schedule.split(together, [None, along, across, width])
     kernel.bind(thread_row, "threadIdx.y")
