@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from edgec.core.metric import Metric, Value
 from edgec.core.trace import PassRecord
+from edgec.report.diff_audit import audit_changes
 from edgec.report.diff_explanation import explain
 from edgec.report.diff_records import LayerChange, MetricChange, PassChange, Presence, ReportDiff, SettingChange
 from edgec.report.formatting import percent, scientific
@@ -25,6 +26,7 @@ def diff_reports(before: Report, after: Report) -> ReportDiff:
         equal_layers=equal,
         between_layers_ms=_between_change(before, after),
         passes=tuple(_pass_changes(before.passes, after.passes)),
+        audit=audit_changes(before.audit, after.audit),
         explanation=(),
     )
     return found.model_copy(update={"explanation": explain(found, before, after)})

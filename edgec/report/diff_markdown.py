@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgec.report.diff_audit import audit_change_rows
 from edgec.report.diff_content import LayerChangeRow, layer_change_table, metric_change_rows, pass_effect
 from edgec.report.diff_records import ReportDiff
 from edgec.report.markdown_text import code, escaped, prose, table
@@ -20,6 +21,7 @@ def write_diff_markdown(diff: ReportDiff, *, largest_layers: int = LARGEST_LAYER
         _explanation(diff),
         _layers(diff, largest_layers),
         _passes(diff),
+        _audit(diff),
         _settings(diff),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -60,6 +62,12 @@ def _passes(diff: ReportDiff) -> str:
         for row in diff.passes
     ]
     return f"## Passes that differ\n\n{table(['Pass', '', 'What', 'Effect against before'], rows)}" if rows else ""
+
+
+def _audit(diff: ReportDiff) -> str:
+    rows = [[row.label, row.before, row.after] for row in audit_change_rows(diff)]
+    shown = table(["Audit", "Before", "After"], rows, numbers=frozenset({1, 2}))
+    return f"## Audits of the passes on evaluation data that differ\n\n{shown}" if rows else ""
 
 
 def _settings(diff: ReportDiff) -> str:

@@ -89,6 +89,21 @@ class PassChange(_Record):
     bytes: int
 
 
+class AuditChange(_Record):
+    """A number of the audit of evaluation data that differs.
+
+    Attributes:
+        name: its field in the audit, such as `agreement` or `lost`; `class N` is the share of a class that is right
+            after the passes, `answer N` that of an answer that they keep.
+        before: in the first report; None where its audit has no such number, or there is no audit.
+        after: the same of the second.
+    """
+
+    name: str
+    before: float | None
+    after: float | None
+
+
 class ReportDiff(_Record):
     """The second report against the first.
 
@@ -102,6 +117,7 @@ class ReportDiff(_Record):
         equal_layers: number of layers without any difference.
         between_layers_ms: change of the time between layers; None where it was not had.
         passes: passes that differ.
+        audit: numbers of the audits that differ; classes are compared where both reports list them.
         explanation: sentences that say what the changes of the totals come from, largest part first.
     """
 
@@ -114,9 +130,10 @@ class ReportDiff(_Record):
     equal_layers: int
     between_layers_ms: float | None
     passes: tuple[PassChange, ...]
+    audit: tuple[AuditChange, ...] = ()
     explanation: tuple[str, ...]
 
     @property
     def is_empty(self) -> bool:
         """Whether the reports say the same."""
-        return not (self.settings or self.metrics or self.layers or self.passes)
+        return not (self.settings or self.metrics or self.layers or self.passes or self.audit)

@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from edgec.report import formatting
+from edgec.report.diff_audit import audit_change_rows
 from edgec.report.diff_content import LayerChangeRow, layer_change_table, metric_change_rows, pass_effect
 from edgec.report.diff_records import ReportDiff
 from edgec.report.terminal_parts import bullets, header_line, plain_table
@@ -39,6 +40,8 @@ class TerminalDiff:
             yield _section(f"Layers that differ ({len(diff.layers):,}; {diff.equal_layers:,} are equal)", layers)
         if diff.passes:
             yield _section("Passes that differ", _passes(diff))
+        if diff.audit:
+            yield _section("Audits of the passes on evaluation data that differ", _audit(diff))
         if diff.settings:
             yield _section("Settings that differ", _settings(diff))
 
@@ -79,6 +82,13 @@ def _passes(diff: ReportDiff) -> RenderableType:
     for change in diff.passes:
         effect = pass_effect(change.macs, change.parameters, change.bytes)
         table.add_row(Text(formatting.printable(change.name)), change.presence.value, Text(change.what), effect)
+    return table
+
+
+def _audit(diff: ReportDiff) -> RenderableType:
+    table = plain_table("audit", "before", "after", numbers=frozenset({1, 2}))
+    for row in audit_change_rows(diff):
+        table.add_row(row.label, row.before, row.after)
     return table
 
 

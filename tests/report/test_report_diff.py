@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from audit_samples import answers, errors
 from report_samples import sample_layers, sample_metrics, sample_report
 from syrupy.assertion import SnapshotAssertion
 from test_report_renderings import printed
@@ -161,3 +162,33 @@ def test_a_change_that_no_layer_makes_alone_is_called_spread() -> None:
 
     explanation = diff_reports(uniform(1.0), uniform(1.5)).explanation
     assert explanation == ("Latency: spread over 20 changes; the largest is conv0 with +500 µs of +10.0 ms.",)
+
+
+def test_audits_of_answers_are_compared() -> None:
+    audit = answers()
+    worse = audit.model_copy(
+        update={
+            "lost": audit.lost + 7,
+            "by_class": (audit.by_class[0].model_copy(update={"after": 0.25}), *audit.by_class[1:]),
+        }
+    )
+    before = sample_report().model_copy(update={"audit": audit})
+    diff = diff_reports(before, before.model_copy(update={"audit": worse}))
+    label = f"class {audit.by_class[0].label}"
+    assert [(change.name, change.before, change.after) for change in diff.audit] == [
+        ("lost", audit.lost, audit.lost + 7),
+        (label, audit.by_class[0].after, 0.25),
+    ]
+    assert not diff.is_empty
+    for text in (printed(TerminalDiff(diff)), write_diff_markdown(diff)):
+        assert "right before the passes, wrong after" in text
+        assert f"{label}, share right" in text
+        assert "25" in text
+
+
+def test_an_audit_in_one_report_only_is_no_equal_audit() -> None:
+    without = sample_report().model_copy(update={"audit": None})
+    diff = diff_reports(without, without.model_copy(update={"audit": errors()}))
+    changes = {change.name: (change.before, change.after) for change in diff.audit}
+    assert changes["max_relative_error"] == (None, errors().max_relative_error)
+    assert "largest error, of the range" in printed(TerminalDiff(diff))
