@@ -59,11 +59,14 @@ Boards = Annotated[
     list[str] | None,
     typer.Option(
         "--board",
-        metavar="ssh://HOST|COMMAND",
+        metavar="ssh://HOST|rpc://TRACKER/KEY|COMMAND",
         help="Where --tune measures; repeat it for boards that share the work. This machine, or the emulator.",
     ),
 ]
-Device = Annotated[Text, typer.Option("--device", metavar="ssh://USER@BOARD", help="Verify and measure on this board.")]
+Device = Annotated[
+    Text,
+    typer.Option("--device", metavar="ssh://USER@BOARD|rpc://TRACKER/KEY", help="Verify and measure on this board."),
+]
 Liberty = Annotated[
     Path | None, typer.Option("--liberty", metavar="FILE", help="Cell library of an ASIC; the target's unless said.")
 ]

@@ -30,7 +30,7 @@ def check(
     fresh: Annotated[bool, typer.Option("--fresh", help="Build and measure even what the cache knows.")] = False,
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", metavar="TARGET=ssh://USER@BOARD", help="Measure a target on this board."),
+        typer.Option("--device", metavar="TARGET=ADDRESS", help="Measure a target on this board, as with build."),
     ] = None,
     markdown: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Write a summary as Markdown.")

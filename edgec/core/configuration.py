@@ -68,7 +68,8 @@ class Project(_Section):
         shapes: extents of inputs by model and input.
         build: defaults of the build.
         budget: limits by target, model and metric.
-        device: the board of a target, `ssh://user@board:port`, on which `edgec check` measures.
+        device: the board of a target on which `edgec check` measures, `ssh://user@board:port` or
+            `rpc://tracker:port/key`.
     """
 
     models: dict[str, str] = Field(default_factory=dict)

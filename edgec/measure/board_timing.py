@@ -55,7 +55,7 @@ def time_on_board(
     """
     patterns = (_CLOCKS, _GOVERNORS, _TEMPERATURES, _LOAD)
     before = session.read_files(patterns)
-    burst = time_runs(session.run, sample, seconds=seconds, where=session.board.address)
+    burst = time_runs(session.run, sample, seconds=seconds, where=session.address)
     iterations = int(sustained_seconds * 1000 / max(burst.latency_ms.value, 1e-6))
     times = session.run([sample], iterations=min(max(iterations, 4 * _LAST_PART), _MOST_ITERATIONS)).iteration_ns
     after = session.read_files(patterns)

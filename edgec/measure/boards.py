@@ -17,26 +17,23 @@ from pathlib import Path
 
 from edgec.backends.tuning import Board, Samples
 from edgec.core.codes.backend import NOT_TUNABLE
-from edgec.core.codes.board import BOARD_FAILED
 from edgec.core.codes.usage import BAD_USAGE
 from edgec.core.errors import EdgecError
 from edgec.core.host_machine import processor_name
-from edgec.core.interface import Interface
 from edgec.core.target import Target
 from edgec.measure.artifact_costs import NATIVE
-from edgec.measure.board import Board as Place
-from edgec.measure.board import BoardSession, parse_board
-from edgec.measure.counting_plugin import counting_plugin
+from edgec.measure.board import parse_board, shell_of
+from edgec.measure.board_farm import BoardFarm
+from edgec.measure.board_shell import board_failed
+from edgec.measure.counting_plugin import counting_plugin, event_calls
 from edgec.measure.running import launch
+from edgec.measure.ssh_shell import SshShell
 
 _SECONDS_A_KERNEL = 0.05
 _MOST_SAMPLES = 100
 _TIMEOUT_SECONDS = 600.0
 _PROGRAM = "time_kernels"
-_CLOCK_CALL = 113
-_CLOCK_CALLS = {"qemu-arm": 403}
-"""Numbers of Linux's `clock_gettime`, as `edgec/measure/emulated_counts.py` has them."""
-_SSH = "ssh://"
+_ADDRESSES = ("ssh://", "rpc://")
 _ON_STANDARD_INPUT = 'p=$(mktemp) && cat >"$p" && chmod +x "$p" && "$p" {seconds} {samples}; s=$?; rm -f "$p"; exit $s'
 
 
@@ -62,10 +59,11 @@ class CommandBoard:
 
 
 @dataclass(frozen=True)
-class SshBoard:
-    """A device with a shell that ssh reaches; the program goes there on standard input."""
+class RemoteBoard:
+    """A device with a shell that ssh reaches or a farm lends; the program goes there on standard input."""
 
-    place: Place
+    place: SshShell | BoardFarm
+    target: Target
     unit: str = "nanoseconds"
 
     @property
@@ -75,9 +73,9 @@ class SshBoard:
 
     def run(self, program: bytes, kernels: int) -> Samples:
         """See `Board`."""
-        remote = _ON_STANDARD_INPUT.format(seconds=f"{_SECONDS_A_KERNEL * kernels:.3f}", samples=_MOST_SAMPLES)
-        session = BoardSession(self.place, Interface(symbol=_PROGRAM, inputs=(), outputs=()))
-        printed = session.shell(remote, program, seconds=_TIMEOUT_SECONDS)
+        command = _ON_STANDARD_INPUT.format(seconds=f"{_SECONDS_A_KERNEL * kernels:.3f}", samples=_MOST_SAMPLES)
+        with shell_of(self.place, self.target) as shell:
+            printed = shell.run(command, program, seconds=_TIMEOUT_SECONDS)
         return _samples(self.name, printed.decode(errors="replace"), kernels)
 
 
@@ -99,8 +97,7 @@ class EmulatorBoard:
             scratch = Path(folder)
             _executable(scratch, program)
             (scratch / "plugin.so").write_bytes(counting_plugin(self.command[0]))
-            clock = _CLOCK_CALLS.get(self.command[0], _CLOCK_CALL)
-            plugin = f"./plugin.so,clock={clock},out=events.txt"
+            plugin = f"./plugin.so,{event_calls(self.command[0])},out=events.txt"
             executable, *arguments = self.command
             command = [executable, "-plugin", plugin, *arguments, f"./{_PROGRAM}", "0", "1"]
             environment = {"LC_ALL": "C", "EDGEC_THREADS": "1", "PATH": os.environ.get("PATH", os.defpath)}
@@ -108,7 +105,7 @@ class EmulatorBoard:
             counts = [float(line.split()[2]) for line in (scratch / "events.txt").read_text("ascii").splitlines()]
         # Every kernel runs once to warm up and once to be counted, between two readings of the clock each.
         if len(counts) != 4 * kernels:
-            raise _failed(self.name, f"the clock was read {len(counts)} times instead of {4 * kernels}")
+            raise board_failed(self.name, f"the clock was read {len(counts)} times instead of {4 * kernels}")
         return tuple((count,) for count in counts[2 * kernels + 1 :: 2])
 
 
@@ -117,14 +114,15 @@ def boards_for(target: Target, texts: Sequence[str]) -> tuple[Board, ...]:
 
     Args:
         target: the device.
-        texts: `ssh://USER@HOST:PORT`, or a command that a program's path is added to; empty for this machine if it
-            is the target, else for the target's emulator.
+        texts: `ssh://USER@HOST:PORT`; `rpc://TRACKER:PORT/KEY` for all boards of a kind; or a command that a program's
+            path is added to. Empty for this machine if it is the target, else for the target's emulator.
 
     Raises:
-        EdgecError: EC0101 or EC0655 for a text that names no board; EC0405 where there is neither board nor emulator.
+        EdgecError: EC0101 or EC0655 for a text that names no board; EC0656 where a farm has none; EC0405 where there is
+            neither board nor emulator.
     """
     if texts:
-        return tuple(_board(text) for text in texts)
+        return tuple(board for text in texts for board in _boards(text, target))
     if target.compiler.triple == NATIVE:
         return (CommandBoard(processor_name(), ()),)
     emulator = target.emulator
@@ -137,22 +135,24 @@ def boards_for(target: Target, texts: Sequence[str]) -> tuple[Board, ...]:
     return (EmulatorBoard((emulator.executable, *emulator.arguments)),)
 
 
-def _board(text: str) -> Board:
-    if text.startswith(_SSH):
-        return SshBoard(parse_board(text))
+def _boards(text: str, target: Target) -> tuple[Board, ...]:
+    """The boards that a text names: a farm stands for as many as it has."""
+    if text.startswith(_ADDRESSES):
+        place = parse_board(text)
+        count = place.boards() if isinstance(place, BoardFarm) else 1
+        return (RemoteBoard(place, target),) * count
     try:
         words = tuple(shlex.split(text))
     except ValueError as problem:
         raise _bad_board(text) from problem
     if not words:
         raise _bad_board(text)
-    return CommandBoard(text, words)
+    return (CommandBoard(text, words),)
 
 
 def _bad_board(text: str) -> EdgecError:
-    return EdgecError(
-        BAD_USAGE, "this names no board", where=f"--board {text}", hint="ssh://USER@HOST:PORT, or a command"
-    )
+    hint = "ssh://USER@HOST:PORT, rpc://TRACKER:PORT/KEY, or a command"
+    return EdgecError(BAD_USAGE, "this names no board", where=f"--board {text}", hint=hint)
 
 
 def _executable(folder: Path, program: bytes) -> Path:
@@ -166,12 +166,12 @@ def _output(board: str, command: Sequence[str], standard_input: bytes) -> str:
     try:
         done = subprocess.run(command, input=standard_input, capture_output=True, timeout=_TIMEOUT_SECONDS, check=False)
     except subprocess.TimeoutExpired as fault:
-        raise _failed(board, f"it gave no answer in {_TIMEOUT_SECONDS:g} s") from fault
+        raise board_failed(board, f"it gave no answer in {_TIMEOUT_SECONDS:g} s") from fault
     except OSError as fault:
-        raise _failed(board, f"{command[0]} cannot be started: {fault.strerror}") from fault
+        raise board_failed(board, f"{command[0]} cannot be started: {fault.strerror}") from fault
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise _failed(board, f"the command ended with status {done.returncode}", tuple(said[-5:]))
+        said = done.stderr.decode(errors="replace")
+        raise board_failed(board, f"the command ended with status {done.returncode}", said)
     return done.stdout.decode(errors="replace")
 
 
@@ -179,11 +179,7 @@ def _samples(board: str, printed: str, kernels: int) -> Samples:
     try:
         rows = tuple(tuple(float(int(word)) for word in line.split()) for line in printed.splitlines())
     except ValueError as fault:
-        raise _failed(board, "it printed something else than times") from fault
+        raise board_failed(board, "it printed something else than times") from fault
     if len(rows) != kernels or len({len(row) for row in rows}) != 1 or not rows[0] or min(map(min, rows)) <= 0:
-        raise _failed(board, f"it printed {len(rows)} rows of times instead of {kernels}")
+        raise board_failed(board, f"it printed {len(rows)} rows of times instead of {kernels}")
     return rows
-
-
-def _failed(board: str, what: str, details: tuple[str, ...] = ()) -> EdgecError:
-    return EdgecError(BOARD_FAILED, what, where=board, hint=BOARD_FAILED.remedy, details=details)

@@ -1,21 +1,21 @@
-"""The emulator's plugin that counts: compiled from `hw/emulation/instruction_count.c` for the emulator at hand."""
+"""The emulator's plugin that counts: compiled from `hw/emulation/instruction_count.c` for the emulator at hand.
+
+The plugin takes the numbers of two system calls as its events: reading the clock and closing a file.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import tempfile
-from importlib import resources
-from pathlib import Path
 
-from edgec.core.cache import Cache, cache_folder, key_of
-from edgec.core.codes.tool import TOOL_MISSING
-from edgec.core.errors import EdgecError
+from edgec.measure.compiled_source import shared_library
 from edgec.measure.running import launch
 
 _FIRST_EMULATOR_OF_INTERFACE_2 = 9
+_CLOCK_CALL, _CLOSE_CALL = 113, 57
+"""Numbers of Linux's `clock_gettime` and `close` on every newer architecture."""
+_CLOCK_CALLS = {"qemu-arm": 403, "qemu-x86_64": 228}
+"""Older ones; on 32-bit Arm it is `clock_gettime64`."""
+_CLOSE_CALLS = {"qemu-arm": 6, "qemu-x86_64": 3}
 
 
 def counting_plugin(emulator: str) -> bytes:
@@ -24,28 +24,14 @@ def counting_plugin(emulator: str) -> bytes:
     Raises:
         EdgecError: EC0901 if the compiler is missing or fails.
     """
-    source = resources.files("edgec.hw").joinpath("emulation", "instruction_count.c").read_bytes()
     version = _interface_version(emulator)
-    cache = Cache()
-    key = key_of("instruction_count", source, str(version))
-    stored = cache.get(key)
-    if stored is not None:
-        return stored
-    with tempfile.TemporaryDirectory(prefix="edgec-plugin-") as name:
-        scratch = Path(name)
-        (scratch / "instruction_count.c").write_bytes(source)
-        options = ["-shared", "-fPIC", "-O2", f"-DQEMU_PLUGIN_VERSION={version}", "-o", "made.so"]
-        command = [sys.executable, "-m", "ziglang", "cc", *options, "instruction_count.c"]
-        # Not in the folder of the plugin: the compiler's own cache is to outlive it.
-        zig = str(cache_folder() / "zig")
-        environment = {"ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": f"{zig}/local", **os.environ}
-        done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, check=False)
-        if done.returncode != 0:
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise EdgecError(TOOL_MISSING, f"zig cc failed: {' '.join(last)}", hint="pip install 'edgec[tvm]'")
-        made = (scratch / "made.so").read_bytes()
-    cache.put(key, made)
-    return made
+    return shared_library("emulation", "instruction_count.c", [f"-DQEMU_PLUGIN_VERSION={version}"])
+
+
+def event_calls(emulator: str) -> str:
+    """The plugin's options that say which system calls are its events, for programs of an emulator."""
+    clock, close = _CLOCK_CALLS.get(emulator, _CLOCK_CALL), _CLOSE_CALLS.get(emulator, _CLOSE_CALL)
+    return f"clock={clock},close={close}"
 
 
 def emulator_version(emulator: str) -> str:

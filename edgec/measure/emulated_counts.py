@@ -2,7 +2,7 @@
 
 The counts are the same on every machine and in every run: a figure to compare builds by, and a budget that no noise
 breaks. They are no time: instructions differ in cost. The caches are a model of the sizes that the datasheet states,
-see `hw/emulation/instruction_count.c`.
+see `hw/emulation/instruction_count.c`. Programs with AVX-512 are counted by stand-ins, see `avx512_stand_ins.py`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,18 @@ from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
 from edgec.core.metric import Metric, Mode, Unavailable, exact
 from edgec.core.target import Core
-from edgec.measure.counting_plugin import counting_plugin
+from edgec.measure.avx512_stand_ins import with_stand_ins
+from edgec.measure.counting_plugin import counting_plugin, event_calls
 from edgec.measure.running import Sample, can_run, launch, runner_command, write_inputs
 
 METRICS = tuple(Counts.model_fields)
-_CLOCK_CALL, _CLOSE_CALL = 113, 57
-_CLOCK_CALLS = {"qemu-arm": 403, "qemu-x86_64": 228}
-"""Numbers of Linux's `clock_gettime` (`clock_gettime64` on 32-bit Arm); 113 on every newer architecture."""
-_CLOSE_CALLS = {"qemu-arm": 6, "qemu-x86_64": 3}
 _WARMUP = 2
 _CLOCK_READINGS = 2 * (_WARMUP + 1)
 _SAME_ADDRESSES = ("-R", "0x1000000000")
 """QEMU reserves this much address space and places buffers in it as the program alone decides."""
 _SYSTEM_RANDOMIZES = frozenset({"qemu-x86_64"})
 """These cannot reserve (the x86 system call page lies beyond): the operating system is told not to randomise."""
+_LACKS_AVX512 = frozenset({"qemu-x86_64"})
 _ALWAYS_RESERVES = frozenset({"qemu-arm"})
 _TIMEOUT_SECONDS = 600.0
 
@@ -93,17 +91,32 @@ def count_inference(
     except EdgecError as fault:
         return Unavailable(unavailable=f"the counter could not be built: {fault.what}")
     try:
-        events = _events(folder, interface, sample, core, emulator, plugin, timeout_seconds)
+        program = _program(folder, interface, emulator)
+        if isinstance(program, Unavailable):
+            return program
+        events = _events(program, interface, sample, core, emulator, plugin, timeout_seconds)
     except EdgecError as fault:
         if fault.code is ARTIFACT_TIMED_OUT:
             return Unavailable(unavailable=f"counting took more than {timeout_seconds:g} s in {emulator[0]}")
         if fault.code is ARTIFACT_CRASHED and not interface.emulator:
             return Unavailable(
-                unavailable=f"{emulator[0]} does not run this artefact: it lacks extensions of this processor, such as "
-                "AVX-512; a target with cpu = x86-64-v3 can be counted"
+                unavailable=f"{emulator[0]} does not run this artefact: it lacks extensions of this processor; a "
+                "target with cpu = x86-64-v3 can be counted"
             )
         raise
-    return _divided(events, " ".join(emulator) + ", " + _described(core))
+    stood_in = "" if program == _runner(folder, interface) else ", for AVX-512 others with the same accesses"
+    return _divided(events, " ".join(emulator) + stood_in + ", " + _described(core))
+
+
+def _program(folder: Path, interface: Interface, emulator: tuple[str, ...]) -> bytes | Unavailable:
+    """The runner as the emulator can run it."""
+    program = _runner(folder, interface)
+    return with_stand_ins(program) if emulator[0] in _LACKS_AVX512 else program
+
+
+def _runner(folder: Path, interface: Interface) -> bytes:
+    *_, runner = runner_command(folder, interface)
+    return Path(runner).read_bytes()
 
 
 def _own_emulator() -> tuple[str, ...]:
@@ -124,7 +137,7 @@ def _cache_bytes(core: Core) -> tuple[int, int]:
 
 
 def _events(
-    folder: Path,
+    runner: bytes,
     interface: Interface,
     sample: Sample,
     core: Core,
@@ -133,19 +146,18 @@ def _events(
     timeout_seconds: float,
 ) -> list[_Event]:
     """The events of a run whose environment and arguments are the same everywhere."""
-    *_, runner = runner_command(folder, interface)
     program = ["./runner", "inputs.bin", "outputs.bin", "--warmup", str(_WARMUP), "--mark", "yes"]
     name = emulator[0]
     l1, last = _cache_bytes(core)
-    clock, close = _CLOCK_CALLS.get(name, _CLOCK_CALL), _CLOSE_CALLS.get(name, _CLOSE_CALL)
-    options = f"./plugin.so,clock={clock},close={close},l1={l1},last={last},out=events.txt"
+    options = f"./plugin.so,{event_calls(name)},l1={l1},last={last},out=events.txt"
     fixed = ("setarch", "-R") if name in _SYSTEM_RANDOMIZES else ()
     reserved = () if name in _SYSTEM_RANDOMIZES | _ALWAYS_RESERVES else _SAME_ADDRESSES
     command = [*fixed, str(shutil.which(name)), "-plugin", options, *reserved, *emulator[1:], *program]
     with tempfile.TemporaryDirectory(prefix="edgec-count-") as folder_name:
         scratch = Path(folder_name)
         write_inputs(scratch / "inputs.bin", interface, sample)
-        (scratch / "runner").symlink_to(runner)
+        (scratch / "runner").write_bytes(runner)
+        (scratch / "runner").chmod(0o700)
         (scratch / "plugin.so").write_bytes(plugin)
         environment = {"LC_ALL": "C", "EDGEC_THREADS": "1"}
         launch(command, timeout_seconds=timeout_seconds, environment=environment, folder=scratch)

@@ -12,14 +12,17 @@ from edgec.core.errors import EdgecError
 from edgec.core.manifest import read_manifest
 from edgec.core.metric import Mode, Value
 from edgec.core.progress import Silent
+from edgec.core.target_files import load_target
 from edgec.graph.inputs import sample_inputs
 from edgec.graph.load import load_model
-from edgec.measure.board import CONFIGURATION, on_board, parse_board
+from edgec.measure.board import on_board, parse_board
 from edgec.measure.board_timing import board_state
 from edgec.measure.running import run_artifact
+from edgec.measure.ssh_shell import CONFIGURATION
 from edgec.report.schema import Verified
 from tests.check.board_server import BoardServer, board_server
 
+TARGET = load_target("raspberry-pi-4")
 needs_emulator = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")
 
 
@@ -50,7 +53,7 @@ def options(model: Path, out: Path, device: str | None = None) -> BuildOptions:
 
 
 def run_without_inputs(board: BoardServer, artifact: Path) -> None:
-    with on_board(board.address, artifact, read_manifest(artifact).interface) as session:
+    with on_board(board.address, artifact, read_manifest(artifact).interface, TARGET) as session:
         assert session is not None
         session.run([{}])
 
@@ -85,7 +88,7 @@ def test_the_board_gives_the_outputs_of_this_machine(reached: BoardServer, artif
     interface = read_manifest(artifact).interface
     sample = sample_inputs(load_model(artifact / "model.onnx").model, 1, 0)[0]
     here = run_artifact(artifact, interface, [sample]).outputs[0]
-    with on_board(reached.address, artifact, interface) as session:
+    with on_board(reached.address, artifact, interface, TARGET) as session:
         assert session is not None
         there = session.run([sample], trace=True)
     assert all(np.array_equal(here[name], there.outputs[0][name]) for name in here)
@@ -108,7 +111,7 @@ def test_a_board_that_refuses_the_key_says_what_to_do(
     monkeypatch.setenv(CONFIGURATION, str(board.strict_configuration))
     with (
         pytest.raises(EdgecError) as caught,
-        on_board(board.address, artifact, read_manifest(artifact).interface),
+        on_board(board.address, artifact, read_manifest(artifact).interface, TARGET),
     ):
         pass
     assert caught.value.code.code == "EC0656"
@@ -118,7 +121,7 @@ def test_a_board_that_refuses_the_key_says_what_to_do(
 def test_a_board_that_is_off_is_an_error_with_a_hint(reached: BoardServer, artifact: Path) -> None:
     with (
         pytest.raises(EdgecError) as caught,
-        on_board("ssh://nobody@127.0.0.1:9", artifact, read_manifest(artifact).interface),
+        on_board("ssh://nobody@127.0.0.1:9", artifact, read_manifest(artifact).interface, TARGET),
     ):
         pass
     assert caught.value.code.code == "EC0656"

@@ -1,0 +1,1 @@
+"""Sources of what a board runs to be reached."""
