@@ -12,7 +12,6 @@ from edgec.backends.hls4ml import layers, quantisers
 from edgec.backends.hls4ml.builder import LayerBuilder, channels_last
 from edgec.backends.hls4ml.fixed_point import type_of
 from edgec.backends.hls4ml.network import HlsLayer, HlsNetwork
-from edgec.backends.hls4ml.sign import bipolar_quant
 from edgec.backends.plan import Fallback
 from edgec.backends.rtl.integer_graph import Input, IntegerGraph, intervals_of
 from edgec.backends.rtl.recognition import Recognised
@@ -60,7 +59,7 @@ class Translated:
 
 def translate(model: ir.Model) -> Translated:
     """The layers, or every node that keeps the model from having them."""
-    known = recognise_integers(model, {"BipolarQuant": bipolar_quant})
+    known = recognise_integers(model)
     if known.graph is None:
         return Translated(None, known.unsupported)
     operations = tuple(known.builder.operations)
@@ -105,6 +104,8 @@ def _translate(builder: LayerBuilder, node: ir.Node) -> None:
     given = [str(value.name) for value in node.inputs if value is not None]
     if any(name not in builder.of_value and builder.constant(value) is None for name, value in _pairs(node, given)):
         return
+    if node.op_type not in _TRANSLATIONS:
+        raise UnsupportedError(f"{node.op_type} has no layer of hls4ml here", "fold it into the weights before")
     _TRANSLATIONS[node.op_type](builder, node)
 
 

@@ -13,14 +13,14 @@ only adds bits: constants stay symbols until the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgec.backends.rtl.constant_products import Port, ProductModule
-from edgec.backends.rtl.integer_graph import Integers, bits_of
+from edgec.backends.rtl.constant_products import Port, ProductModule, product_module
+from edgec.backends.rtl.integer_graph import Integers, Interval, bits_of
 from edgec.backends.rtl.packing import literal
-from edgec.graph.spanning_tree import Signs, SpanningTree
+from edgec.graph.spanning_tree import Signs, SpanningTree, spanning_tree
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,55 @@ class _Logic:
         return total, carry
 
 
+def sign_products(
+    name: str, weights: Integers, bias: Integers, delay: int, full_adder_cost: int, *, triple: bool = False
+) -> ProductModule:
+    """The Verilog of `bias + x @ weights` for −1 and +1 on both sides, with the fewest adders of three designs.
+
+    They are counts of matching bits for each channel, counts along a spanning tree, and da4ml's optimiser, whose adders
+    carry along a chain. Counts have no registers in three copies.
+
+    Args:
+        name: of the module.
+        weights: int64 [N, K] of −1 and +1.
+        bias: int64 [K].
+        delay: adders that a signal may pass in one clock cycle; da4ml's design keeps to it.
+        full_adder_cost: of three bits without a carry chain, in bits of an adder.
+        triple: three copies of each register, and votes.
+
+    Returns:
+        A module that reads bits of signs.
+    """
+    constant = bias - weights.sum(axis=0)
+    zero, one = np.zeros(len(weights), np.int64), np.ones(len(weights), np.int64)
+    shared = product_module(name, 2 * weights, constant, Interval(zero, one), delay, triple=triple)
+    designs = [replace(shared, of_signs=True)]
+    if not triple:
+        signs = np.ascontiguousarray(weights.T, np.int8)
+        trees = (None, spanning_tree(signs))
+        designs += [_signed_counts(name, signs, constant, tree, full_adder_cost) for tree in trees]
+    return min(designs, key=lambda module: module.adders)
+
+
+def _signed_counts(
+    name: str, signs: Signs, constant: Integers, tree: SpanningTree | None, full_adder_cost: int
+) -> ProductModule:
+    """`constant + 2 * (b @ signs.T)`: the lowest bit is known."""
+    counted = counting_module(name, signs, constant >> 1, tree, full_adder_cost)
+    outputs = tuple(
+        replace(port, shift=1, below=int(each)) for port, each in zip(counted.outputs, constant & 1, strict=True)
+    )
+    return replace(counted, outputs=outputs, of_signs=True)
+
+
 def counting_module(
-    name: str, signs: Signs, bias: Integers, tree: SpanningTree | None, *, pipelined: bool = True
+    name: str,
+    signs: Signs,
+    bias: Integers,
+    tree: SpanningTree | None,
+    full_adder_cost: int = 2,
+    *,
+    pipelined: bool = True,
 ) -> ProductModule:
     """The Verilog of `bias + b @ signs.T` for bits b.
 
@@ -100,10 +147,12 @@ def counting_module(
         signs: int8 [K, N] of −1 and +1.
         bias: int64 [K].
         tree: over the channels; None for a count of its own for each.
+        full_adder_cost: of three bits without a carry chain, in bits of an adder.
         pipelined: whether registers follow each level of the tree, and the output; else it is combinational.
 
     Returns:
-        A module as `constant_products.product_module` writes; `adders` counts full and half adders of one bit.
+        A module as `constant_products.product_module` writes; `adders` counts the full adders by their cost, and the
+        bits of the additions at the end.
     """
     count = signs.shape[1]
     width = count.bit_length()
@@ -131,7 +180,13 @@ def counting_module(
     head += [f"    output [{total - 1}:0] model_out", ");"]
     tail = [f"    assign model_out = {'held' if pipelined else 'sums'};", "endmodule", ""]
     text = "\n".join([*head, *(f"    {line}" for line in logic.lines), *tail])
-    return ProductModule(name, {name: text}, tuple(ports), depth + 1 if pipelined else 0, float(logic.adders))
+    return ProductModule(
+        name,
+        {name: text},
+        tuple(ports),
+        depth + 1 if pipelined else 0,
+        float(full_adder_cost * logic.adders + total),
+    )
 
 
 def _along_tree(

@@ -17,17 +17,19 @@ from edgec.backends.rtl.registers import register_lines
 
 @dataclass(frozen=True)
 class Port:
-    """One element at the output of a product: `value = bits * 2**shift`.
+    """One element at the output of a product: `value = bits * 2**shift + below`.
 
     Attributes:
         width: bits; 0 for an element that always is 0.
         signed: whether the bits are two's complement.
-        shift: zeros below the bits.
+        shift: bits of `below`.
+        below: a constant.
     """
 
     width: int
     signed: bool
     shift: int
+    below: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class ProductModule:
         sources: Verilog text by module name.
         outputs: elements of `model_out`, lowest bits first.
         latency: clock cycles from input to output; a new input every cycle.
-        adders: da4ml's estimate of the adder bits.
+        adders: estimate of the adder bits.
+        of_signs: whether it reads one bit an element, 1 for +1 and 0 for −1.
     """
 
     name: str
@@ -47,6 +50,7 @@ class ProductModule:
     outputs: tuple[Port, ...]
     latency: int
     adders: float
+    of_signs: bool = False
 
 
 def product_module(

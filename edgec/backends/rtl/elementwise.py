@@ -8,6 +8,7 @@ import numpy as np
 
 from edgec.backends.rtl.integer_graph import Clamped, Largest, Operation, Requantised, Sum, bits_of
 from edgec.backends.rtl.packing import Packing, literal
+from edgec.backends.rtl.signs import Sign
 
 
 def element_lines(
@@ -16,7 +17,7 @@ def element_lines(
     """Statements that compute one element of an elementwise operation.
 
     Args:
-        operation: `Requantised`, `Clamped`, `Sum` or `Largest`.
+        operation: `Requantised`, `Clamped`, `Sign`, `Sum` or `Largest`.
         element: which element.
         inputs: buses of the sources.
         output: where the result goes, a slice of a bus.
@@ -34,6 +35,9 @@ def element_lines(
                 f"{unique}_x", source.widths[element] + 1, low, high, operation.low, operation.high, width
             )
             return [*lines, f"assign {output} = {limits};"]
+        case Sign():
+            negative = f"{_signed(inputs[0], element)} < 0"
+            return [f"assign {output} = ({negative}) ? {literal(-1, width)} : {literal(1, width)};"]
         case Sum():
             left, right = (
                 f"({_sign_extended(source, element, width + 1)} * {literal(factor, width + 1)})"

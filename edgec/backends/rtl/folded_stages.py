@@ -17,6 +17,7 @@ from edgec.backends.rtl.integer_graph import (
     Rearranged,
     Requantised,
 )
+from edgec.backends.rtl.signs import Sign
 from edgec.core.codes.hardware import DOES_NOT_FIT
 from edgec.core.errors import EdgecError
 
@@ -86,7 +87,7 @@ def _may_follow(graph: IntegerGraph, readers: list[list[int]], position: int) ->
     if len(readers[position]) != 1 or position in {border.value for border in graph.outputs}:
         return False
     follower = graph.operations[readers[position][0]]
-    return isinstance(follower, Requantised | Clamped)
+    return isinstance(follower, Requantised | Clamped | Sign)
 
 
 def _with_output_order(found: _Stages, output: int) -> tuple[Stage, ...]:

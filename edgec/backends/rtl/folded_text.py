@@ -19,6 +19,7 @@ from edgec.backends.rtl.integer_graph import (
     bits_of,
 )
 from edgec.backends.rtl.packing import Packing
+from edgec.backends.rtl.signs import Sign
 from edgec.core.codes.hardware import DOES_NOT_FIT
 from edgec.core.errors import EdgecError
 
@@ -210,7 +211,7 @@ class FoldedText:
         lines = [f"wire [{raw_bits - 1}:0] raw{number};"]
         bus = Packing(f"done{number}_0", raw)
         lines += [f"wire [{bus.bits - 1}:0] {bus.name} = raw{number}[{bus.bits - 1}:0];"]
-        alone = (stage.operation,) if isinstance(stage.operation, Requantised | Clamped) else ()
+        alone = (stage.operation,) if isinstance(stage.operation, Requantised | Clamped | Sign) else ()
         for at, operation in enumerate((*alone, *stage.after), start=1):
             single = _single(operation)
             following = Packing(f"done{number}_{at}", single.interval([bus.interval]))
@@ -231,7 +232,7 @@ def _kind(operation: Operation) -> tuple[int, tuple[int, int]]:
             return _PRODUCTS, (1, 1)
         case Sum():
             return _SUM, operation.factors
-        case Largest() | Requantised() | Clamped():
+        case Largest() | Requantised() | Clamped() | Sign():
             return _LARGEST, (1, 1)
         case _:
             raise EdgecError(
@@ -249,7 +250,7 @@ def _folding(stage: Stage) -> tuple[int, int, int, int]:
     return lanes, channels // lanes, operation.reads.shape[1], operation.reads.shape[2]
 
 
-def _single(operation: Operation) -> Requantised | Clamped:
+def _single(operation: Operation) -> Requantised | Clamped | Sign:
     """An elementwise operation for one element.
 
     Raises:
@@ -270,6 +271,8 @@ def _single(operation: Operation) -> Requantised | Clamped:
             )
         case Clamped():
             return Clamped(operation.node, operation.op, (0,), 1, operation.low, operation.high)
+        case Sign():
+            return Sign(operation.node, operation.op, (0,), 1)
         case _:
             raise EdgecError(
                 DOES_NOT_FIT,

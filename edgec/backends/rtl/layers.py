@@ -110,6 +110,21 @@ def add(builder: GraphBuilder, node: ir.Node, known: list[Known]) -> Known:
     return Wire(builder.append(operation), left.shape, np.array([step]))
 
 
+def scaled(builder: GraphBuilder, node: ir.Node, known: list[Known]) -> Known:
+    """Mul by positive constants, one a channel: the integers stay, their scale changes."""
+    wires = [each for each in known if isinstance(each, Wire)]
+    constants = [each for each in known if isinstance(each, Constant)]
+    if len(wires) != 1 or len(constants) != 1:
+        raise UnsupportedError("it multiplies two values", "multiply by a constant")
+    factors = constants[0].real.astype(np.float64)
+    if (factors <= 0).any():
+        raise UnsupportedError("it multiplies by a number that is not positive", "fold it into the weights before")
+    source = wires[0]
+    scale = source.scales() * np.broadcast_to(factors, source.shape).ravel()
+    builder.exact = builder.exact and is_power_of_two(scale)
+    return replace(source, scale=scale[:1] if (scale == scale[0]).all() else scale)
+
+
 def movement(builder: GraphBuilder, node: ir.Node, known: list[Known]) -> Known:
     """Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Identity: elements in another order."""
     shape = tuple(int(extent) for extent in node.outputs[0].shape or () if isinstance(extent, int))
@@ -165,9 +180,12 @@ def _with_bias(builder: GraphBuilder, node: ir.Node, wire: Wire, bias: Known) ->
         raise UnsupportedError("it adds a constant to what is no product", "add biases right after the product")
     scales = wire.scales()
     wanted = np.broadcast_to(bias.real.astype(np.float64), wire.shape).ravel() / scales
-    finer = next((bits for bits in range(FRACTION_BITS + 1) if _on_grid(wanted * 2.0**bits)), 0)
-    integers = np.rint(wanted * 2.0**finer)
-    builder.exact = builder.exact and bool((integers == wanted * 2.0**finer).all())
+    if _only_signs_read(node):
+        finer, integers = 0, np.floor(wanted)
+    else:
+        finer = next((bits for bits in range(FRACTION_BITS + 1) if _on_grid(wanted * 2.0**bits)), 0)
+        integers = np.rint(wanted * 2.0**finer)
+        builder.exact = builder.exact and bool((integers == wanted * 2.0**finer).all())
     by_channel = integers[operation.place].astype(np.int64)
     if (by_channel != by_channel[:, :1]).any():
         raise UnsupportedError("its bias differs from position to position", "use one bias a channel")
@@ -177,6 +195,13 @@ def _with_bias(builder: GraphBuilder, node: ir.Node, wire: Wire, bias: Known) ->
         bias=operation.bias * 2**finer + by_channel[:, 0],
     )
     return replace(wire, value=builder.append(refined), scale=scales / 2.0**finer)
+
+
+def _only_signs_read(node: ir.Node) -> bool:
+    """Whether nothing but signs is made of a sum; that of an integer plus a number is that of it plus the floor."""
+    value = node.outputs[0]
+    readers = [use.node.op_type for use in value.uses()]
+    return bool(readers) and set(readers) == {"BipolarQuant"} and not value.is_graph_output()
 
 
 def _on_grid(values: Scale) -> bool:

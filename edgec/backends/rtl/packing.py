@@ -47,6 +47,10 @@ class Packing:
         """The bits of an element, as they lie."""
         return f"{self.name}[{self.offsets[element + 1] - 1}:{self.offsets[element]}]"
 
+    def positive(self, element: int) -> str:
+        """The bit that is 1 where an element of a signed kind is not negative."""
+        return f"~{self.name}[{self.offsets[element + 1] - 1}]"
+
     def extended(self, element: int, width: int) -> str:
         """An element as two's complement of `width` bits; cut at the top where it is known to fit."""
         return resized(self.slice(element), self.widths[element], width, signed=self.signed(element))

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.backends.plan import Fallback
-from edgec.backends.rtl import layers, quantisers
+from edgec.backends.rtl import layers, quantisers, signs
 from edgec.backends.rtl.integer_graph import Border, Input, IntegerGraph
 from edgec.backends.rtl.wires import Constant, GraphBuilder, Known, UnsupportedError, Wire
 from edgec.core.codes.backend import UNSUPPORTED_NODES
@@ -21,6 +21,7 @@ Lowering = Callable[[GraphBuilder, ir.Node, list[Known]], Known]
 _LOWERINGS: Mapping[str, Lowering] = {
     "Add": layers.add,
     "AveragePool": layers.average_pool,
+    "BipolarQuant": signs.bipolar_quant,
     "Clip": quantisers.clip,
     "Conv": layers.convolution,
     "DequantizeLinear": quantisers.dequantize_linear,
@@ -30,6 +31,7 @@ _LOWERINGS: Mapping[str, Lowering] = {
     "Identity": layers.movement,
     "MatMul": layers.matrix_product,
     "MaxPool": layers.max_pool,
+    "Mul": layers.scaled,
     "Quant": quantisers.quant,
     "QuantizeLinear": quantisers.quantize_linear,
     "Relu": quantisers.relu,
@@ -73,14 +75,12 @@ def integer_graph(model: ir.Model) -> IntegerGraph:
     return found.graph
 
 
-def recognise(model: ir.Model, more: Mapping[str, Lowering] | None = None) -> Recognised:
+def recognise(model: ir.Model) -> Recognised:
     """The integer graph, or every node that keeps the model from having one; their successors are not named.
 
     Args:
         model: quantised, with static shapes.
-        more: lowerings of operators that only the caller can build, by operator.
     """
-    lowerings = {**_LOWERINGS, **(more or {})}
     builder = GraphBuilder()
     unsupported: list[Fallback] = []
     for value in model_inputs(model):
@@ -90,7 +90,7 @@ def recognise(model: ir.Model, more: Mapping[str, Lowering] | None = None) -> Re
             builder.known[name] = Constant(value.const_value.numpy())
     for node in model.graph:
         try:
-            _lower(builder, node, lowerings)
+            _lower(builder, node)
         except UnsupportedError as problem:
             unsupported.append(Fallback(node=f"{node.name} ({node.op_type})", reason=problem.reason, hint=problem.hint))
     outputs = []
@@ -113,14 +113,14 @@ def _constant(node: ir.Node) -> Constant:
     return Constant(tensor.numpy())
 
 
-def _lower(builder: GraphBuilder, node: ir.Node, lowerings: Mapping[str, Lowering]) -> None:
+def _lower(builder: GraphBuilder, node: ir.Node) -> None:
     names = [value.name for value in node.inputs if value is not None]
     if any(name not in builder.known for name in names):
         return
     if node.op_type == "Constant":
         builder.known[str(node.outputs[0].name)] = _constant(node)
         return
-    lowering = lowerings.get(node.op_type)
+    lowering = _LOWERINGS.get(node.op_type)
     if lowering is None:
         raise UnsupportedError(
             f"{node.op_type} has no form on integers here", "cut the model before it, or compute it on the host"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgec.backends.rtl.binary_products import sign_products
 from edgec.backends.rtl.constant_products import Port, ProductModule, product_module, supporting_modules
 from edgec.backends.rtl.elementwise import element_lines
 from edgec.backends.rtl.integer_graph import (
@@ -15,6 +16,7 @@ from edgec.backends.rtl.integer_graph import (
     IntegerGraph,
     Integers,
     Interval,
+    Largest,
     Operation,
     Rearranged,
     intervals_of,
@@ -22,6 +24,7 @@ from edgec.backends.rtl.integer_graph import (
 from edgec.backends.rtl.packing import Packing, literal, resized
 from edgec.backends.rtl.registers import hardware_source, register_lines
 from edgec.backends.rtl.rounding import with_halves_in_biases
+from edgec.backends.rtl.signs import Sign
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Design:
         inputs: the parts of `x`, lowest bits first.
         outputs: the parts of `y`, likewise.
         latency: clock cycles from `x` to `y`.
-        adders: da4ml's estimate of the adder bits.
+        adders: estimate of the adder bits.
         products: modules of products with constants; one may have many instances.
     """
 
@@ -57,24 +60,28 @@ class DesignText:
         name: of the module.
         delay: adders a clock cycle.
         triple: whether there are three copies of each register.
+        full_adder_cost: see `unroll`.
         ports: declarations of ports besides `clk`, `x` and `y`.
         files: text of further files by name.
         lines: statements.
         modules: products by what they compute.
         buses: value of each operation.
         ready: clock cycle in which each value is there.
+        signs: whether a value holds nothing but −1 and +1.
         adders: estimated adder bits so far.
     """
 
     name: str
     delay: int
     triple: bool = False
+    full_adder_cost: int = 2
     ports: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     modules: dict[tuple[bytes, ...], ProductModule] = field(default_factory=dict)
     buses: list[Packing] = field(default_factory=list)
     ready: list[int] = field(default_factory=list)
+    signs: list[bool] = field(default_factory=list)
     adders: float = 0.0
 
 
@@ -82,7 +89,7 @@ ProductWriter = Callable[[DesignText, Affine, Packing, Packing], int]
 """Writes the products of an operation from the bus of its source to its own; gives the clock cycles that they take."""
 
 
-def unroll(graph: IntegerGraph, name: str, delay: int, *, triple: bool = False) -> Design:
+def unroll(graph: IntegerGraph, name: str, delay: int, *, triple: bool = False, full_adder_cost: int = 2) -> Design:
     """The Verilog of a whole network whose weights are constants.
 
     Args:
@@ -90,11 +97,14 @@ def unroll(graph: IntegerGraph, name: str, delay: int, *, triple: bool = False) 
         name: of the module.
         delay: adders that a signal may pass in one clock cycle.
         triple: three copies of each register, and votes.
+        full_adder_cost: of three bits without a carry chain, in bits of an adder; in look-up tables, it is two.
 
     Raises:
         EdgecError: EC1101 where a value would be too wide.
     """
-    return write_design(with_halves_in_biases(graph), DesignText(name, delay, triple), write_constant_products)
+    return write_design(
+        with_halves_in_biases(graph), DesignText(name, delay, triple, full_adder_cost), write_constant_products
+    )
 
 
 def write_design(graph: IntegerGraph, text: DesignText, write_products: ProductWriter) -> Design:
@@ -158,6 +168,8 @@ def _write_operation(text: DesignText, operation: Operation, bus: Packing, write
             text.lines += register_lines(bus.name, bus.bits, ahead.name, triple=text.triple)
     text.buses.append(bus)
     text.ready.append(start + latency)
+    moved = isinstance(operation, Rearranged | Largest) and text.signs[operation.sources[0]]
+    text.signs.append(moved or isinstance(operation, Sign))
 
 
 def _moves(operation: Rearranged) -> Iterator[tuple[int, int]]:
@@ -182,7 +194,8 @@ def write_constant_products(text: DesignText, operation: Affine, source: Packing
             continue
         text.adders += module.adders
         width = sum(port.width for port in module.outputs)
-        operands = ", ".join(source.slice(element) for element in reversed(read.tolist()))
+        of_element = source.positive if module.of_signs else source.slice
+        operands = ", ".join(of_element(element) for element in reversed(read.tolist()))
         text.lines.append(f"wire [{width - 1}:0] {instance}_now;")
         text.lines.append(
             f"{module.name} {instance} (.clk(clk), .model_inp({{{operands}}}), .model_out({instance}_now));"
@@ -208,7 +221,11 @@ def _module_for(
     key = (weights.tobytes(), bias.tobytes(), low.tobytes(), high.tobytes())
     if key not in text.modules:
         name = f"{text.name}_product{len(text.modules)}"
-        text.modules[key] = product_module(name, weights, bias, Interval(low, high), text.delay, triple=text.triple)
+        if text.signs[operation.sources[0]] and (np.abs(weights) == 1).all():
+            made = sign_products(name, weights, bias, text.delay, text.full_adder_cost, triple=text.triple)
+        else:
+            made = product_module(name, weights, bias, Interval(low, high), text.delay, triple=text.triple)
+        text.modules[key] = made
     return text.modules[key], reads
 
 
@@ -224,7 +241,8 @@ def _scatter(result: str, ports: tuple[Port, ...], place: Integers, bus: Packing
             yield f"assign {bus.slice(element)} = {literal(0, width)};"
         else:
             value = resized(bits, port.width, kept, signed=port.signed)
-            yield f"assign {bus.slice(element)} = {{{value}{f', {literal(0, zeros)}' if zeros else ''}}};"
+            below = f", {literal(port.below, zeros)}" if zeros else ""
+            yield f"assign {bus.slice(element)} = {{{value}{below}}};"
         at += port.width
 
 
