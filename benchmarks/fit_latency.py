@@ -11,7 +11,11 @@ each: multiply-accumulates of fp32 a cycle and core, clock, cores of the cluster
 and the peak bandwidth of the memory. Where the list states a clock or a number of cores it is the list's; the rest is
 assumed: common knowledge of the cores and of the usual memory, written down without looking at each vendor's document.
 A wrong number there makes the prediction of a device from its datasheet alone worse, and its error says so; devices
-that have latencies follow those. `ncnn_networks.csv` counts the work in the networks.
+that have latencies follow those. `ncnn_graphics.csv` does so for graphics processors: fp32 multiply-accumulates, 1e9 a
+second, and bandwidth. `ncnn_networks.csv` counts the work in the networks (`ncnn_networks.py`).
+
+Set-ups whose latencies fall as networks grow are left out (`latency_data.without_failed`): there is one such, a
+graphics processor that is given half a millisecond for vgg16 and nine for squeezenet.
 
 Every error is of a network that the fit has not seen on any device, neither in fp32 nor in int8; the interval that is
 judged by a network was set by the others.
@@ -26,9 +30,6 @@ from pathlib import Path
 
 import numpy as np
 from latency_data import (
-    DATASHEET_NUMBERS,
-    EXPECTED,
-    START,
     Setup,
     Table,
     families,
@@ -36,7 +37,9 @@ from latency_data import (
     observations,
     read_latencies,
     read_networks,
+    without_failed,
 )
+from latency_forms import PROCESSOR_NUMBERS, Form, graphics, processors
 from latency_model import Matrix, Noise, Population, Rates, estimate
 from latency_report import Errors, page
 
@@ -46,7 +49,9 @@ from edgec.measure.prediction_work import Cost
 FOLDER = Path(__file__).parent
 PRIOR = FOLDER.parent / "edgec" / "measure" / "latency_prior.toml"
 RESULTS = FOLDER / "results" / "latency-model.md"
-SCALE, INTEGER_SCALE, GPU_SCALE, FREEDOM = 0.1, 0.25, 0.2, 4.0
+FREEDOM = 4.0
+PARTS = 10
+PROCESSORS, GRAPHICS = processors(), graphics()
 TARGETS = {
     "raspberry-pi-3": ("Raspberry Pi 3 Model B+", 0),
     "raspberry-pi-4": ("Raspberry Pi 4 Model B", 0),
@@ -57,29 +62,30 @@ TARGETS = {
 }
 
 
-def noise_of(networks: list[str], gpu: bool) -> Noise:
+def noise_of(networks: list[str], form: Form) -> Noise:
     """The scale that each network is expected to miss by."""
-    plain = GPU_SCALE if gpu else SCALE
-    return Noise(np.where(integer_networks(networks), np.maximum(plain, INTEGER_SCALE), plain), FREEDOM)
+    plain, integer = form.scale
+    return Noise(np.where(integer_networks(networks), integer, plain), FREEDOM)
 
 
-def unseen(table: Table, gpu: bool) -> Errors:
+def unseen(table: Table, form: Form) -> Errors:
     """Predictions of each family of networks by a fit that has seen none of it on any device."""
-    observed, noise = observations(table), noise_of(table.networks, gpu)
+    observed, noise = observations(table), noise_of(table.networks, form)
     predicted, spread = np.zeros_like(observed.latency), np.zeros_like(observed.latency)
     for out in families(table.networks):
-        _, rates = estimate(observed.without(out), EXPECTED[: observed.sheet.shape[1]], START, noise)
+        _, rates = estimate(observed.without(out), form.start, noise)
         predicted[:, out], spread[:, out] = rates.predict(observed.work[out])
     return Errors.of(table, observed, predicted, np.sqrt(spread**2 + noise.scale**2))
 
 
-def unseen_devices(table: Table) -> Errors:
-    """Predictions of each device from its datasheet and the other devices' latencies."""
-    observed, noise = observations(table), noise_of(table.networks, gpu=False)
+def unseen_devices(table: Table, form: Form) -> Errors:
+    """Predictions of each device from its datasheet and other devices' latencies, a tenth of the devices at a time."""
+    observed, noise = observations(table), noise_of(table.networks, form)
     predicted, spread = np.zeros_like(observed.latency), np.zeros_like(observed.latency)
-    for name in sorted({setup.name for setup in table.setups}):
-        out = np.array([setup.name == name for setup in table.setups])
-        population, _ = estimate(observed.rows(~out), EXPECTED, START, noise)
+    names = sorted({setup.name for setup in table.setups})
+    for part in range(PARTS):
+        out = np.array([setup.name in names[part::PARTS] for setup in table.setups])
+        population, _ = estimate(observed.rows(~out), form.start, noise)
         own = _from_datasheet(population, observed.sheet[out])
         predicted[out], spread[out] = own.predict(observed.work)
     return Errors.of(table, observed, predicted, np.sqrt(spread**2 + noise.scale**2))
@@ -93,8 +99,8 @@ def _from_datasheet(population: Population, sheet: Matrix) -> Rates:
 
 def sections(table: Table, errors: Errors) -> dict[str, str]:
     """The [prediction] section of each datasheet."""
-    observed, noise = observations(table), noise_of(table.networks, gpu=False)
-    _, rates = estimate(observed, EXPECTED, START, noise)
+    observed, noise = observations(table), noise_of(table.networks, PROCESSORS)
+    _, rates = estimate(observed, PROCESSORS.start, noise)
     made = {}
     for target, (prefix, powersave) in TARGETS.items():
         rows = [
@@ -115,7 +121,7 @@ def _section(setups: list[Setup], rows: list[int], rates: Rates, errors: Errors)
         f'source = "fitted by benchmarks/fit_latency.py to ncnn\'s published latencies of {networks} networks"',
         f'arithmetic = "{"float16" if half else "float32"}"',
         f"unseen_error = {errors.share(rows):.3f}",
-        f"residual = {SCALE}",
+        f"residual = {PROCESSORS.scale[0]}",
         f"interval = {errors.interval():.2f}",
     ]
     for row in sorted(rows, key=lambda at: setups[at].threads):
@@ -137,35 +143,55 @@ def write_datasheet(target: str, section: str) -> None:
 
 def prior(table: Table, errors: Errors) -> str:
     """The rates of a device by its datasheet, for devices without latencies."""
-    observed, noise = observations(table), noise_of(table.networks, gpu=False)
-    population, _ = estimate(observed, EXPECTED, START, noise)
+    observed, noise = observations(table), noise_of(table.networks, PROCESSORS)
+    population, _ = estimate(observed, PROCESSORS.start, noise)
     lines = [
         "# Rates of a device without latencies, from its datasheet. Written by benchmarks/fit_latency.py.",
         "# Each row: natural logarithm of the rate = constant + sum of coefficient x natural logarithm of the number.",
         f"devices = {len({setup.name for setup in table.setups})}",
         f"unseen_error = {errors.share(list(range(len(table.setups)))):.3f}",
-        f"residual = {SCALE}",
+        f"residual = {PROCESSORS.scale[0]}",
         f"interval = {errors.interval():.2f}",
     ]
     deviations = np.sqrt(np.diagonal(population.covariance))
     for index, cost in enumerate(Cost):
         weights = population.weights[:, index]
-        numbers = ", ".join(f"{name} = {weights[at + 1]:.3f}" for at, name in enumerate(DATASHEET_NUMBERS))
+        numbers = ", ".join(f"{name} = {weights[at + 1]:.3f}" for at, name in enumerate(PROCESSOR_NUMBERS[:-1]))
         lines += ["", f"[{cost.value}]", f"constant = {weights[0]:.3f}", f"error = {deviations[index]:.3f}"]
         lines.append(f"exponents = {{ {numbers} }}")
     return "\n".join(lines) + "\n"
 
 
-def unseen_networks(table: Table, others: Table) -> Errors:
+def unseen_networks(table: Table, others: Table, form: Form) -> Errors:
     """Predictions of networks of another list on the set-ups of this one, which has none of them."""
-    observed, noise = observations(table), noise_of(table.networks, gpu=False)
-    _, rates = estimate(observed, EXPECTED, START, noise)
+    observed, noise = observations(table), noise_of(table.networks, form)
+    _, rates = estimate(observed, form.start, noise)
     rows = [table.setups.index(setup) for setup in others.setups]
-    scale = noise_of(others.networks, gpu=False).scale
+    scale = noise_of(others.networks, form).scale
     known = observations(others)
     predicted, spread = Rates(rates.logarithms[rows], rates.covariances[rows]).predict(known.work)
     errors = Errors.of(others, known, predicted, np.sqrt(spread**2 + scale**2))
-    return replace(errors, given_interval=unseen(table, gpu=False).interval())
+    return replace(errors, given_interval=unseen(table, form).interval())
+
+
+def tables() -> tuple[Table, Table]:
+    """The published latencies of processors, and of graphics processors."""
+    networks = read_networks(FOLDER / "ncnn_networks.csv")
+    path = FOLDER / "ncnn_latencies.csv"
+    plain = read_latencies(path, networks, PROCESSORS, gpu=False)
+    boards = read_latencies(path, networks, GRAPHICS, gpu=True)
+    return without_failed(plain, networks), without_failed(boards, networks)
+
+
+def judge(latencies: Path, path: Path) -> str:
+    """The page of errors on networks that are in neither file of this folder."""
+    networks = read_networks(path)
+    parts = {}
+    for title, table, form in zip(("processors", "graphics processors"), tables(), (PROCESSORS, GRAPHICS), strict=True):
+        others = read_latencies(latencies, networks, form, gpu=form is GRAPHICS, fewest=1).only(table.setups)
+        if others.setups:
+            parts[f"unseen networks on {title}"] = unseen_networks(table, others, form)
+    return page(parts)
 
 
 def main() -> None:
@@ -174,16 +200,15 @@ def main() -> None:
     parser.add_argument("--unseen", type=Path)
     parser.add_argument("--networks", type=Path)
     arguments = parser.parse_args()
-    networks = read_networks(FOLDER / "ncnn_networks.csv")
-    table = read_latencies(FOLDER / "ncnn_latencies.csv", networks, gpu=False)
     if arguments.unseen:
-        others = read_latencies(arguments.unseen, read_networks(arguments.networks), gpu=False, fewest=1)
-        others = others.only(table.setups)
-        print(page({"unseen networks": unseen_networks(table, others)}))
+        print(judge(arguments.unseen, arguments.networks))
         return
-    plain, devices = unseen(table, gpu=False), unseen_devices(table)
-    graphics = unseen(read_latencies(FOLDER / "ncnn_latencies.csv", networks, gpu=True), gpu=True)
-    text = page({"processors": plain, "processors by datasheet alone": devices, "graphics processors": graphics})
+    table, boards = tables()
+    plain, devices = unseen(table, PROCESSORS), unseen_devices(table, PROCESSORS)
+    parts = {"processors": plain, "processors by datasheet alone": devices}
+    parts |= {"graphics processors": unseen(boards, GRAPHICS)}
+    parts |= {"graphics processors by datasheet alone": unseen_devices(boards, GRAPHICS)}
+    text = page(parts)
     print(text)
     if arguments.write:
         RESULTS.write_text(text)

@@ -95,21 +95,20 @@ class Rates:
         return np.log(total), np.sqrt((shares**2 * variances[:, None, :]).sum(axis=2))
 
 
-def estimate(observed: Observations, expected: Matrix, start: Matrix, noise: Noise) -> tuple[Population, Rates]:
+def estimate(observed: Observations, start: Population, noise: Noise) -> tuple[Population, Rates]:
     """Population and rates of every set-up.
 
     Args:
         observed: latencies.
-        expected: how each logarithm of a rate should depend on the datasheet, numbers by classes; row 0 is free.
-        start: logarithms of rates to start from, one for each class.
+        start: how the logarithms of rates should depend on the datasheet and vary; their level is the latencies'.
         noise: of a latency.
     """
     classes, setups = observed.work.shape[1], len(observed.latency)
+    expected = start.weights
     weights = expected.copy()
-    weights[0] = start
     level = np.log((np.exp(observed.sheet @ weights)[:, None, :] * observed.work[None]).sum(axis=2))
     weights[0] += np.median((observed.latency - level)[observed.seen > 0])
-    population = Population(weights, np.full((classes, classes), 1.0) + 0.5 * np.eye(classes))
+    population = Population(weights, start.covariance)
     rates = Rates(population.mean(observed.sheet), np.zeros((setups, classes, classes)))
     for _ in range(SWEEPS):
         rates = fit(observed, population, noise, rates.logarithms)
@@ -128,8 +127,9 @@ def fit(observed: Observations, population: Population, noise: Noise, start: Mat
         shares = parts / total[:, :, None]
         residual = (observed.latency - np.log(total)) * observed.seen
         trust = observed.seen * (noise.freedom + 1) / (noise.freedom + (residual / noise.scale) ** 2) / noise.scale**2
-        curvature = np.einsum("snk,sn,snl->skl", shares, trust, shares) + precision
-        slope = np.einsum("snk,sn,sn->sk", shares, trust, residual) + (prior - logarithms) @ precision
+        weighted = np.swapaxes(shares * trust[:, :, None], 1, 2)
+        curvature = weighted @ shares + precision
+        slope = (weighted @ residual[:, :, None])[:, :, 0] + (prior - logarithms) @ precision
         logarithms = logarithms + np.clip(np.linalg.solve(curvature, slope[:, :, None])[:, :, 0], -1, 1)
     return Rates(logarithms, np.linalg.inv(curvature))
 
@@ -141,4 +141,4 @@ def _population(rates: Rates, sheet: Matrix, expected: Matrix) -> Population:
     deviations = rates.logarithms - sheet @ weights
     classes = deviations.shape[1]
     scatter = deviations.T @ deviations + rates.covariances.sum(axis=0) + 0.1 * np.eye(classes)
-    return Population(weights, scatter / (len(deviations) + 1))
+    return Population(weights, np.asarray(scatter / (len(deviations) + 1), np.float64))

@@ -65,7 +65,8 @@ def row(published: Published) -> str:
     """A line of the table: prediction with its interval of 90 % (the published engine's), publication, energies."""
     target = load_target(published.target)
     device = rates_of(target, 4)
-    work = dict(zip(Cost, read_networks(NETWORKS)[published.network], strict=False))
+    amounts = read_networks(NETWORKS)[published.network]
+    work = {cost: amounts[cost] for cost in Cost}
     predicted = sum(amount * device.rates[cost].value for cost, amount in work.items()) / 1e3
     width = math.exp(device.interval * deviation([work], device))
     watts = target.power.busy_w.value if target.power else math.nan

@@ -3,8 +3,9 @@
     python benchmarks/ncnn_networks.py FOLDER NAME … > benchmarks/ncnn_networks.csv
 
 FOLDER holds the `.param` files of https://github.com/Tencent/ncnn, `benchmark/models/` (BSD 3-Clause). The numbers that
-come out are facts about the networks: their work by the classes of `edgec/measure/prediction_work.py`, and the calls of
-groups of channels, which ncnn computes one by one. The files stay out of this repository.
+come out are facts about the networks: their work by the classes of `edgec/measure/prediction_work.py`, what ncnn does
+beside it (calls of groups of channels, one by one, and boxes that are compared), and their work on a graphics processor
+by the classes of `ncnn_graphics.py`. The files stay out of this repository.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import math
 import sys
 from pathlib import Path
 
+from ncnn_boxes import box_pairs
+from ncnn_graphics import GraphicsCost, graphics_work, processor_work
 from ncnn_shapes import Layer, Shape, output_shapes
 
 from edgec.backends.plan import KernelKind, PlannedLayer
@@ -23,16 +26,20 @@ IMAGES = {"blazeface": 128, "FastestDet": 352, "mobilenet_ssd": 300, "mobilenet_
 FREE = {"Input", "Split", "Noop", "MemoryData", "Flatten", "Reshape", "PriorBox"}
 CONVOLUTIONS = {"Convolution", "ConvolutionDepthWise", "DeconvolutionDepthWise", "Deconvolution"}
 MOVEMENT = {"ShuffleChannel", "Slice", "Concat", "Permute", "Interp", "Crop", "Padding"}
-TRANSCENDENTAL = {"Swish", "Sigmoid", "Softmax", "HardSwish", "GELU", "LRN"}
+TRANSCENDENTAL = {"Swish", "Sigmoid", "Softmax", "GELU", "LRN"}
 FP32_BYTES = 4
+ACCUMULATOR_BYTES = 4
+INTEGER_SUFFIX = "_int8"
 LEAST_CHANNELS_OF_WINOGRAD = 16
-GROUP_CALLS = "group_call"
+GROUP_CALLS, BOX_PAIRS = "group_call", "box_us_per_million_pairs"
+BESIDE = (GROUP_CALLS, BOX_PAIRS)
 
 
 def count(path: Path) -> dict[str, float]:
-    """The work of a network by class, in the units of `Cost`."""
+    """The work of a network by class, in the units of `Cost`, `BESIDE` and `GraphicsCost`."""
     shapes: dict[str, Shape] = {}
-    total = {**dict.fromkeys(Cost, 0.0), GROUP_CALLS: 0.0}
+    total = dict.fromkeys((*Cost, *BESIDE), 0.0)
+    graphics = dict.fromkeys(GraphicsCost, 0.0)
     for line in path.read_text().splitlines()[2:]:
         layer = Layer.parse(line)
         inputs = [shapes[name] for name in layer.inputs]
@@ -40,11 +47,17 @@ def count(path: Path) -> dict[str, float]:
         shapes.update(zip(layer.outputs, outputs, strict=True))
         if layer.kind in FREE:
             continue
-        for cost, amount in work_of(_planned(layer, inputs, outputs)).items():
+        planned = _planned(layer, inputs, outputs)
+        for cost, amount in work_of(planned).items():
             total[cost] += amount
-        if _groups(layer) not in (1, inputs[0][2]):
-            total[GROUP_CALLS] += _groups(layer)
-    return total
+        grouped = _groups(layer) not in (1, inputs[0][2])
+        total[GROUP_CALLS] += _groups(layer) * grouped
+        total[BOX_PAIRS] += box_pairs(layer, inputs) / 1e6
+        for part, amount in graphics_work(layer, inputs, outputs, planned, grouped=grouped).items():
+            graphics[part] += amount
+    if path.stem.endswith(INTEGER_SUFFIX):
+        graphics = dict.fromkeys(GraphicsCost, 0.0) | processor_work({cost: total[cost] for cost in Cost})
+    return total | graphics
 
 
 def _groups(layer: Layer) -> int:
@@ -52,7 +65,7 @@ def _groups(layer: Layer) -> int:
 
 
 def _planned(layer: Layer, inputs: list[Shape], outputs: list[Shape]) -> PlannedLayer:
-    """The layer as edgec would describe its kernel."""
+    """The layer as edgec would describe its kernel, with the bytes that ncnn moves: of int8 layers, accumulators."""
     weights = macs = depth = 0
     if layer.kind in CONVOLUTIONS:
         weights = layer.option(6)
@@ -69,7 +82,7 @@ def _planned(layer: Layer, inputs: list[Shape], outputs: list[Shape]) -> Planned
         op=layer.kind,
         nodes=(layer.kind,),
         macs=macs,
-        bytes=element * (weights + moved),
+        bytes=element * weights + (ACCUMULATOR_BYTES if integer else FP32_BYTES) * moved,
         kind=_kind(layer, inputs, outputs),
         weight_bytes=element * weights,
         depth=depth,
@@ -99,7 +112,7 @@ def _kind(layer: Layer, inputs: list[Shape], outputs: list[Shape]) -> KernelKind
 
 def main() -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["network", *Cost, GROUP_CALLS])
+    writer.writerow(["network", *Cost, *BESIDE, *GraphicsCost])
     for name in sys.argv[2:]:
         work = count(Path(sys.argv[1]) / f"{name}.param")
         writer.writerow([name, *(f"{amount:.6g}" for amount in work.values())])

@@ -37,9 +37,11 @@ class LatencyRates(_Section):
     depthwise_us_per_mmac: Rate
     integer_us_per_mmac: Rate
     integer_3x3_us_per_mmac: Rate
+    integer_depthwise_us_per_mmac: Rate
     shallow_us_per_mmac: Rate
     streamed_us_per_mb: Rate
     traffic_us_per_mb: Rate
+    far_us_per_mb: Rate
     moved_us_per_mb: Rate
     transcendental_us_per_million: Rate
     kernel_us: Rate

@@ -52,7 +52,8 @@ class KernelRate:
             basis = f"peak and bandwidth of the datasheet of {target.name}"
             return cls(lanes, peak, target.memory.bandwidth_gbps.value * 1e9, basis)
         rates = fitted.rates[0]
-        bandwidth = 1e12 / rates.traffic_us_per_mb.value
+        # Most of the bytes of a pruned layer come from memory: weights, and activations that a kernel leaves behind.
+        bandwidth = 1e12 / rates.streamed_us_per_mb.value
         basis = f"the latency model of {target.name}"
         call_seconds = rates.kernel_us.value * 1e-6
         return cls(lanes, 1e12 / rates.pointwise_us_per_mmac.value, bandwidth, basis, call_seconds)

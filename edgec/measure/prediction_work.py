@@ -2,8 +2,8 @@
 
 A kernel's time is the sum over the classes of amount times rate. The classes are those in which engines differ from
 one another and from layer to layer: dense convolutions, those of 3x3 that are filtered (Winograd), products by 1x1,
-depthwise convolutions, integer arithmetic, weights that are read for one use, activations, data that is only moved,
-transcendental functions, contractions over few channels, and the calls themselves.
+depthwise convolutions, integer arithmetic, weights that are read for one use, activations, those beyond the caches,
+data that is only moved, transcendental functions, contractions over few channels, and the calls themselves.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from edgec.backends.plan import KernelKind, PlannedLayer
 _INTEGERS = frozenset({"int8", "uint8"})
 _FEW_CHANNELS = 24
 _MILLION = 1e6
+_BYTES_IN_CACHES = 1e6
+"""Activations of a kernel, in and out, that the caches of usual cores hold between kernels."""
+_PASSES_OF_FILTERING = 4
+"""A filtered convolution (Winograd) also writes and reads its tiles, 36 numbers for 16, around the products."""
+_FUNCTIONS_OF = {"LRN": 3}
+"""Transcendental functions of an element: a power is a logarithm and an exponential, beside a sum over neighbours."""
 
 
 class Cost(StrEnum):
@@ -27,9 +33,11 @@ class Cost(StrEnum):
     DEPTHWISE = "depthwise_us_per_mmac"
     INTEGER = "integer_us_per_mmac"
     INTEGER_3X3 = "integer_3x3_us_per_mmac"
+    INTEGER_DEPTHWISE = "integer_depthwise_us_per_mmac"
     SHALLOW = "shallow_us_per_mmac"
     STREAMED = "streamed_us_per_mb"
     TRAFFIC = "traffic_us_per_mb"
+    FAR = "far_us_per_mb"
     MOVED = "moved_us_per_mb"
     TRANSCENDENTAL = "transcendental_us_per_million"
     KERNEL = "kernel_us"
@@ -41,33 +49,45 @@ _CONTRACTIONS = {
     KernelKind.DENSE_3X3: Cost.DENSE_3X3,
     KernelKind.POINTWISE: Cost.POINTWISE,
     KernelKind.DEPTHWISE: Cost.DEPTHWISE,
-    KernelKind.OTHER: Cost.POINTWISE,
-    KernelKind.MOVEMENT: Cost.POINTWISE,
-    KernelKind.TRANSCENDENTAL: Cost.POINTWISE,
 }
+_INTEGER_CONTRACTIONS = {
+    KernelKind.DENSE_3X3: Cost.INTEGER_3X3,
+    KernelKind.POINTWISE: Cost.INTEGER,
+    KernelKind.DEPTHWISE: Cost.INTEGER_DEPTHWISE,
+}
+"""By kind; others count as products of matrices."""
 
 
 def work_of(layer: PlannedLayer) -> Mapping[Cost, float]:
-    """Millions of multiply-accumulates or elements, megabytes (1e6 bytes) and calls of a kernel by class."""
+    """Millions of multiply-accumulates or elements, megabytes (1e6 bytes) and calls of a kernel by class.
+
+    Bytes beyond the caches count twice: as what they are, and as `FAR`, which is what the distance adds.
+    """
     if layer.kind == KernelKind.VECTOR:
         return {Cost.STREAMED: layer.weight_bytes / _MILLION, Cost.KERNEL: layer.calls}
-    activations = Cost.MOVED if layer.kind == KernelKind.MOVEMENT else Cost.TRAFFIC
-    work = {activations: (layer.bytes - layer.weight_bytes) / _MILLION}
+    work = _traffic(layer)
     work[Cost.KERNEL if layer.macs else Cost.LIGHT_KERNEL] = layer.calls
     if layer.macs:
         work |= _arithmetic(layer)
     if layer.kind == KernelKind.TRANSCENDENTAL:
-        work[Cost.TRANSCENDENTAL] = layer.elements / _MILLION
+        work[Cost.TRANSCENDENTAL] = layer.elements * _FUNCTIONS_OF.get(layer.op, 1) / _MILLION
+    return work
+
+
+def _traffic(layer: PlannedLayer) -> dict[Cost, float]:
+    touched = layer.bytes - layer.weight_bytes
+    passes = _PASSES_OF_FILTERING if layer.kind == KernelKind.DENSE_3X3 else 1
+    megabytes = touched * passes / _MILLION
+    work = {Cost.MOVED if layer.kind == KernelKind.MOVEMENT else Cost.TRAFFIC: megabytes}
+    if touched > _BYTES_IN_CACHES * layer.calls:
+        work[Cost.FAR] = megabytes
     return work
 
 
 def _arithmetic(layer: PlannedLayer) -> dict[Cost, float]:
     macs = layer.macs / _MILLION
-    depthwise = layer.kind == KernelKind.DEPTHWISE
-    contraction = _CONTRACTIONS[layer.kind]
-    if layer.precision in _INTEGERS and not depthwise:
-        contraction = Cost.INTEGER_3X3 if layer.kind == KernelKind.DENSE_3X3 else Cost.INTEGER
-    work = {contraction: macs}
-    if not depthwise and 0 < layer.depth < _FEW_CHANNELS:
+    contractions = _INTEGER_CONTRACTIONS if layer.precision in _INTEGERS else _CONTRACTIONS
+    work = {contractions.get(layer.kind, contractions[KernelKind.POINTWISE]): macs}
+    if layer.kind != KernelKind.DEPTHWISE and 0 < layer.depth < _FEW_CHANNELS:
         work[Cost.SHALLOW] = macs
     return work

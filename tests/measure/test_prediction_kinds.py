@@ -62,3 +62,32 @@ def test_integer_contractions_are_a_class_of_their_own() -> None:
     )
     assert work_of(layer)[Cost.INTEGER_3X3] == 1.0
     assert Cost.DENSE_3X3 not in work_of(layer)
+
+
+def _layer(kind: KernelKind, op: str = "Conv", **changed: int | str) -> PlannedLayer:
+    layer = PlannedLayer(name="c", op=op, nodes=("c",), macs=10**6, bytes=500_000, kind=kind, elements=10**6)
+    return layer.model_copy(update=changed)
+
+
+def test_activations_beyond_the_caches_are_farther_for_each_call() -> None:
+    near, far = _layer(KernelKind.POINTWISE), _layer(KernelKind.POINTWISE, bytes=3_000_000)
+    assert Cost.FAR not in work_of(near)
+    assert work_of(far)[Cost.FAR] == work_of(far)[Cost.TRAFFIC] == 3.0
+    assert Cost.FAR not in work_of(far.model_copy(update={"calls": 3}))
+    assert Cost.FAR not in work_of(far.model_copy(update={"weight_bytes": 2_500_000}))
+
+
+def test_filtering_moves_its_tiles_beside_the_activations() -> None:
+    filtered, plain = work_of(_layer(KernelKind.DENSE_3X3)), work_of(_layer(KernelKind.DENSE))
+    assert filtered[Cost.TRAFFIC] == 4 * plain[Cost.TRAFFIC]
+
+
+def test_a_power_is_more_than_one_function() -> None:
+    softmax, norm = (_layer(KernelKind.TRANSCENDENTAL, op, macs=0) for op in ("Softmax", "LRN"))
+    assert work_of(norm)[Cost.TRANSCENDENTAL] == 3 * work_of(softmax)[Cost.TRANSCENDENTAL]
+
+
+def test_depthwise_integers_are_no_depthwise_floats() -> None:
+    work = work_of(_layer(KernelKind.DEPTHWISE, precision="int8"))
+    assert work[Cost.INTEGER_DEPTHWISE] == 1.0
+    assert Cost.DEPTHWISE not in work
