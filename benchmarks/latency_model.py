@@ -141,4 +141,4 @@ def _population(rates: Rates, sheet: Matrix, expected: Matrix) -> Population:
     deviations = rates.logarithms - sheet @ weights
     classes = deviations.shape[1]
     scatter = deviations.T @ deviations + rates.covariances.sum(axis=0) + 0.1 * np.eye(classes)
-    return Population(weights, np.asarray(scatter / (len(deviations) + 1), np.float64))
+    return Population(np.asarray(weights), scatter / (len(deviations) + 1))
