@@ -17,7 +17,7 @@ _INTEGERS = frozenset({"int8", "uint8"})
 _FEW_CHANNELS = 24
 _MILLION = 1e6
 _BYTES_IN_CACHES = 1e6
-"""Activations of a kernel, in and out, that the caches of usual cores hold between kernels."""
+"""Activations of a kernel, in and out, or its weights, that the caches of usual cores hold from kernel to kernel."""
 _PASSES_OF_FILTERING = 4
 """A filtered convolution (Winograd) also writes and reads its tiles, 36 numbers for 16, around the products."""
 _FUNCTIONS_OF = {"LRN": 3}
@@ -64,7 +64,7 @@ def work_of(layer: PlannedLayer) -> Mapping[Cost, float]:
     Bytes beyond the caches count twice: as what they are, and as `FAR`, which is what the distance adds.
     """
     if layer.kind == KernelKind.VECTOR:
-        return {Cost.STREAMED: layer.weight_bytes / _MILLION, Cost.KERNEL: layer.calls}
+        return {**_streams(layer), Cost.KERNEL: layer.calls}
     work = _traffic(layer)
     work[Cost.KERNEL if layer.macs else Cost.LIGHT_KERNEL] = layer.calls
     if layer.macs:
@@ -72,6 +72,14 @@ def work_of(layer: PlannedLayer) -> Mapping[Cost, float]:
     if layer.kind == KernelKind.TRANSCENDENTAL:
         work[Cost.TRANSCENDENTAL] = layer.elements * _FUNCTIONS_OF.get(layer.op, 1) / _MILLION
     return work
+
+
+def _streams(layer: PlannedLayer) -> dict[Cost, float]:
+    """Weights that are read for one use, in a loop again at each call: from the caches where they fit."""
+    total, once = layer.weight_bytes / _MILLION, layer.weight_bytes / layer.calls
+    if layer.calls == 1 or once > _BYTES_IN_CACHES:
+        return {Cost.STREAMED: total}
+    return {Cost.STREAMED: once / _MILLION, Cost.TRAFFIC: total - once / _MILLION}
 
 
 def _traffic(layer: PlannedLayer) -> dict[Cost, float]:

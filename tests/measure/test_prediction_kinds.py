@@ -91,3 +91,12 @@ def test_depthwise_integers_are_no_depthwise_floats() -> None:
     work = work_of(_layer(KernelKind.DEPTHWISE, precision="int8"))
     assert work[Cost.INTEGER_DEPTHWISE] == 1.0
     assert Cost.DEPTHWISE not in work
+
+
+def test_weights_of_a_loop_stream_once_where_the_caches_hold_them() -> None:
+    held = _layer(KernelKind.VECTOR, weight_bytes=100 * 500_000, calls=100)
+    assert work_of(held)[Cost.STREAMED] == pytest.approx(0.5)
+    assert work_of(held)[Cost.TRAFFIC] == pytest.approx(49.5)
+    large = _layer(KernelKind.VECTOR, weight_bytes=100 * 5_000_000, calls=100)
+    assert work_of(large)[Cost.STREAMED] == pytest.approx(500.0)
+    assert work_of(_layer(KernelKind.VECTOR, weight_bytes=500_000)).keys() == {Cost.STREAMED, Cost.KERNEL}
