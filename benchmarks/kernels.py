@@ -26,6 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgec.backends.tvm.code_generation import primitive_function
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.fusion import KernelGroup, fuse
+from edgec.backends.tvm.implementation import NO_CHOICES, Choices
 from edgec.backends.tvm.kernel_graph import Pattern
 from edgec.backends.tvm.model_lowering import lower_graph
 from edgec.backends.tvm.schedules.rules import schedule
@@ -36,6 +37,8 @@ Session = Any
 
 ROUNDS = 15
 RUNS_PER_ROUND = 3
+_FLUSH = "cache_flush_cpu_non_first_arg"
+"""TVM's name of what empties the caches of all operands but the first."""
 
 
 @dataclass(frozen=True)
@@ -144,16 +147,24 @@ def host_core() -> CoreDescription:
 
 
 class OurLayer:
-    """The kernels of a layer, without those that only move elements to another layout at the model's borders."""
+    """The kernels of a layer, without those that only move elements to another layout at the model's borders.
 
-    def __init__(self, model: onnx.ModelProto, op: str) -> None:
+    Args:
+        model: of the layer.
+        op: its operator.
+        choices: what to take instead of the cost model's choice.
+        cold: whether all but its input is out of the caches when a run begins, as weights are in a large network.
+    """
+
+    def __init__(self, model: onnx.ModelProto, op: str, choices: Choices = NO_CHOICES, *, cold: bool = False) -> None:
         import onnx_ir as ir
         import tvm
 
         core = host_core()
-        block = fuse(lower_graph(ir.from_proto(model), core, "model").main)
+        block = fuse(lower_graph(ir.from_proto(model), core, "model", choices).main)
         groups = [step for step in block.steps if isinstance(step, KernelGroup)]
         own = [group for group in groups if group.operations[0].node == "layer"] or groups
+        self.choices = [group.anchor.choice for group in own if group.anchor.choice is not None]
         self.macs = sum(operation.macs for group in own for operation in group.operations)
         self.anchored = any(operation.pattern == Pattern.ANCHOR for group in own for operation in group.operations)
         functions = {}
@@ -172,7 +183,10 @@ class OurLayer:
                 for value in (*group.inputs, *group.outputs)
             ]
             tensors = [tvm.runtime.tensor(array) for array in arrays]
-            timed = self.module.mod.time_evaluator(f"kernel_{index}", tvm.cpu(), number=1, repeat=RUNS_PER_ROUND)
+            before = _FLUSH if cold else ""
+            timed = self.module.mod.time_evaluator(
+                f"kernel_{index}", tvm.cpu(), number=1, repeat=RUNS_PER_ROUND, f_preproc=before
+            )
             self.calls.append((timed, tensors))
 
     def seconds(self) -> list[float]:

@@ -2,8 +2,10 @@
 
 The unit of time is a vector multiply-add, as in the choice of register tiles. Transforms count their loads, stores and
 sums; weights, which grow by 16 / 9 or 4, count as streamed from memory; strips that outgrow the cache go through it.
-The cost of a transform's step was set by hand, to fit measured times of 3 x 3 layers on one x86 core with AVX-512; the
-margin covers what the model is off by. No script derives them.
+The cost of a transform's step and the margin, which covers what the model is off by, come from
+`benchmarks/winograd_constants.py`: on one x86 core with AVX-512 a step took 3.1 multiply-adds with everything in the
+caches and 5.4 with weights and outputs outside; margins from 0.75 up all chose the fastest way of 14 layers that
+is worth its memory.
 
 Larger weights are a cost by themselves. A way must save, for every byte that it adds, the time of reading that byte
 from memory twice; so of ways that are about as fast, the one that takes the least memory is chosen. Where memory would
@@ -23,8 +25,10 @@ from edgec.backends.tvm.register_tile import choose_tile, lanes_of, tile_of
 from edgec.backends.tvm.winograd import F2, F4, WINDOW, Filtering, Strips
 
 _ELEMENT_BYTES = 4
-_TRANSFORM_STEP = 3.5
-_MARGIN = 0.8
+TRANSFORM_STEP = 3.5
+"""Time of a transform's step, in vector multiply-adds."""
+MARGIN = 0.8
+"""Share of the time of the direct sum below which minimal filtering is taken."""
 _READS_SAVED = 2.0
 """A byte more must pay for itself in time for so many reads of it."""
 _LARGEST_GROWTH = 4
@@ -75,12 +79,17 @@ def choose_filtering(
     """
     if core.float_lanes == 1 or min(inputs, outputs) < _FEWEST_CHANNELS:
         return None
-    direct = direct_cost + inputs * outputs * WINDOW**2 * _ELEMENT_BYTES / core.memory_bytes_per_multiply
+    direct = with_weights_read(direct_cost, inputs, outputs, core)
     candidates = [
         choice for filtering in (F2, F4) for choice in possible_filterings(filtering, extents, inputs, outputs, core)
     ]
     best = min(candidates, key=lambda choice: choice.price)
-    return best if best.cost < _MARGIN * direct and best.price < direct else None
+    return best if best.cost < MARGIN * direct and best.price < direct else None
+
+
+def with_weights_read(direct_cost: float, inputs: int, outputs: int, core: CoreDescription) -> float:
+    """Time of a direct sum in vector multiply-adds, with that for reading its weights; arguments as above."""
+    return direct_cost + inputs * outputs * WINDOW**2 * _ELEMENT_BYTES / core.memory_bytes_per_multiply
 
 
 def filtering_of(implementation: Implementation, extents: Sequence[int]) -> FilteringChoice | None:
@@ -109,17 +118,33 @@ def implementation_of(choice: FilteringChoice) -> Implementation:
 
 
 def possible_filterings(
-    filtering: Filtering, extents: Sequence[int], inputs: int, outputs: int, core: CoreDescription
+    filtering: Filtering,
+    extents: Sequence[int],
+    inputs: int,
+    outputs: int,
+    core: CoreDescription,
+    transform_step: float = TRANSFORM_STEP,
 ) -> Iterator[FilteringChoice]:
-    """The ways to compute a convolution by some matrices, one a height of the strips; arguments as above."""
+    """The ways to compute a convolution by some matrices, one a height of the strips.
+
+    Args:
+        filtering: the matrices.
+        extents: batch, height and width of the output.
+        inputs: input channels.
+        outputs: output channels.
+        core: gives lanes, registers and caches.
+        transform_step: time of a transform's step, in vector multiply-adds.
+    """
     batch, rows, columns = extents
     tile_rows, tile_columns = math.ceil(rows / filtering.outputs), math.ceil(columns / filtering.outputs)
     for height in range(1, tile_rows + 1):
         strips = Strips(filtering, math.ceil(tile_rows / height), height, tile_columns)
-        yield _choice(strips, batch, inputs, outputs, core)
+        yield _choice(strips, batch, inputs, outputs, core, transform_step)
 
 
-def _choice(strips: Strips, batch: int, inputs: int, outputs: int, core: CoreDescription) -> FilteringChoice:
+def _choice(
+    strips: Strips, batch: int, inputs: int, outputs: int, core: CoreDescription, transform_step: float
+) -> FilteringChoice:
     filtering, count = strips.filtering, batch * strips.count
     lanes, places = lanes_of(core, _ELEMENT_BYTES), filtering.places
     choice = choose_tile((strips.tiles,), outputs, core)
@@ -127,7 +152,7 @@ def _choice(strips: Strips, batch: int, inputs: int, outputs: int, core: CoreDes
     vectors_in, vectors_out = math.ceil(inputs / lanes), math.ceil(outputs / lanes)
     steps_in = 2 * places**2 + 2 * places * filtering.outputs
     steps_out = places**2 + 2 * places * filtering.outputs + filtering.outputs**2
-    transforms = _TRANSFORM_STEP * strips.tiles * (vectors_in * steps_in + vectors_out * steps_out)
+    transforms = transform_step * strips.tiles * (vectors_in * steps_in + vectors_out * steps_out)
     weights = inputs * outputs * places**2 * _ELEMENT_BYTES
     held = strips.tiles * places**2 * (inputs + choice.tile.block) * _ELEMENT_BYTES
     cache = core.l2_bytes or core.l1_data_bytes
