@@ -22,7 +22,7 @@ from edgec.core.tensor import TensorSpec
 from edgec.graph.shapes import model_inputs, static_shape
 
 NETWORKS = ("resnet", "mobilenet", "densenet")
-_OPTIONS: dict[str, object] = {"count": 2, "most_samples": 12_000, "epochs": 4}
+_OPTIONS: dict[str, object] = {"count": 2, "most_samples": 6_000, "epochs": 4}
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
@@ -204,6 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="also write what was found to a file")
     given = parser.parse_args()
     mutator, began = Mutator(given.seed), time.monotonic()
     memory = Memory(mutator.coding.most_bytes + _ALLOWANCE_BYTES)
@@ -212,7 +214,10 @@ def main() -> None:
     ended += fuzz_server(mutator, began + 2 * third)
     ended += fuzz_client(mutator, began + 3 * third)
     report = {"seconds": round(time.monotonic() - began), "most_bytes_at_once": memory.most, "limit": memory.limit}
-    print(json.dumps({**report, "above_the_limit": memory.above, **ended}))
+    found = {**report, "above_the_limit": memory.above, **ended}
+    print(json.dumps(found))
+    if given.out is not None:
+        given.out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

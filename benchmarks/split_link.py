@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -189,14 +190,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--tail-ms", type=float, default=5.0)
     parser.add_argument("--shaped", action="store_true", help="change the loopback link of this network namespace too")
+    parser.add_argument("--out", type=Path, help="also write what was found to a file")
     given = parser.parse_args()
+    found: dict[str, dict[str, float]] = {}
     if not given.shaped:
-        print(json.dumps({"load": load(given.clients, given.seconds, given.tail_ms)}))
-    print(
-        json.dumps(
-            {"faults": faults(given.requests, given.timeout, given.trouble, given.spoilt_clients, shaped=given.shaped)}
-        )
-    )
+        found["load"] = load(given.clients, given.seconds, given.tail_ms)
+    found["faults"] = faults(given.requests, given.timeout, given.trouble, given.spoilt_clients, shaped=given.shaped)
+    print(json.dumps(found))
+    if given.out is not None:
+        given.out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -46,19 +46,13 @@ TRAINED_PICTURES, VALIDATION_PICTURES = 16_000, 4_000
 QUALITIES = {"JPEG": (95, 75, 50, 25, 10, 5, 2), "WebP": (75, 50, 25, 10, 5, 1)}
 FEATURE_QUALITIES = (95, 75, 50, 25, 10)
 INT8_CHANNELS = (2, 1, 3)
-BIT_PRICES = (0.3, 1.0, 0.1, 0.03)
-_LAYER_EPOCHS, _PRICED_EPOCHS = 7, 3
+BIT_PRICES = (0.3, 1.0, 0.1, 0.03, 0.01)
+TUNED_CHANNELS, TUNED_PRICES = (2,), (0.3, 0.1)
+LAYER_EPOCHS, _PRICED_EPOCHS = 7, 3
 """Of the layers of every bottleneck; with learnt symbols, the last of them have the price."""
-_TRAINING: dict[str, object] = {
-    "cut": CUT,
-    "matched": 3,
-    "epochs": 2,
-    "optimizer": "adamw",
-    "learning_rate": 1e-3,
-    "loss": "both",
-    "temperature": 2.0,
-    "freeze_encoder": False,
-}
+_TRAINING: dict[str, object] = {"cut": CUT, "matched": 3, "loss": "both", "temperature": 2.0}
+_FROZEN: dict[str, object] = {"epochs": 1}
+_TUNED: dict[str, object] = {"epochs": 2, "optimizer": "adamw", "learning_rate": 5e-4, "freeze_encoder": False}
 _LEARNT_CHANNELS = 4
 _TOGETHER = 100
 _COUNTED = 500
@@ -188,17 +182,23 @@ def feature_jpeg(model: ir.Model, images: Images, results: Results) -> None:
 def ways() -> dict[str, dict[str, object]]:
     """Options of `insert-bottleneck` for every bottleneck, those first that say most."""
     found: dict[str, dict[str, object]] = {}
-    for price, channels in zip_longest(BIT_PRICES, INT8_CHANNELS):
-        if price is not None:
-            found[f"entropic {price}"] = {
-                "coding": "learnt",
-                "channels": _LEARNT_CHANNELS,
-                "bit_price": price,
-                "distillation_epochs": _LAYER_EPOCHS - _PRICED_EPOCHS,
-                "coding_epochs": _PRICED_EPOCHS,
-            }
-        if channels is not None:
-            found[f"CR+BQ {channels}"] = {"coding": "int8", "channels": channels, "distillation_epochs": _LAYER_EPOCHS}
+    for suffix, tuning, prices, all_channels in (
+        ("", _FROZEN, BIT_PRICES, INT8_CHANNELS),
+        (", tuned", _TUNED, TUNED_PRICES, TUNED_CHANNELS),
+    ):
+        for price, channels in zip_longest(prices, all_channels):
+            if price is not None:
+                found[f"entropic{suffix} {price}"] = {
+                    **tuning,
+                    "coding": "learnt",
+                    "channels": _LEARNT_CHANNELS,
+                    "bit_price": price,
+                    "distillation_epochs": LAYER_EPOCHS - _PRICED_EPOCHS,
+                    "coding_epochs": _PRICED_EPOCHS,
+                }
+            if channels is not None:
+                int8 = {"coding": "int8", "channels": channels, "distillation_epochs": LAYER_EPOCHS}
+                found[f"CR+BQ{suffix} {channels}"] = {**tuning, **int8}
     return found
 
 
@@ -217,6 +217,7 @@ def bottlenecks(model: ir.Model, folder: Path, results: Results, until: float) -
             trained = load_model(file).model
             for part, some in images.items():
                 results.put(name, **{f"{part}{key}": value for key, value in measured(trained, data, some).items()})
+            results.put(name, epochs=LAYER_EPOCHS)
             print(name, results.cells[name], flush=True)
 
 
@@ -262,13 +263,7 @@ def main() -> None:
     model = prepared(options.folder / "teacher.onnx")
     size = model_size(model)
     results.put("network", macs=size.macs, weight_bytes=size.bytes)
-    results.put(
-        "recipe",
-        trained=TRAINED_PICTURES,
-        validation=VALIDATION_PICTURES,
-        layers=_LAYER_EPOCHS,
-        whole=int(str(_TRAINING["epochs"])),
-    )
+    results.put("recipe", trained=TRAINED_PICTURES, validation=VALIDATION_PICTURES)
     offload(model, images, results)
     feature_jpeg(model, images, results)
     bottlenecks(model, options.folder, results, until)

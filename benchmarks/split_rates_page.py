@@ -6,6 +6,7 @@ Usage: python benchmarks/split_rates_page.py [--results benchmarks/results/split
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from pathlib import Path
 
@@ -21,15 +22,17 @@ WAYS = {
     "feature JPEG": "features as JPEG",
     "CR+BQ": "int8 channels (CR+BQ)",
     "entropic": "learnt symbols (entropic)",
+    "CR+BQ, tuned": "int8 channels, tuned",
+    "entropic, tuned": "learnt symbols, tuned",
 }
-PARAMETERS = {"JPEG": "quality", "WebP": "quality", "feature JPEG": "quality", "CR+BQ": "channels", "entropic": "price"}
+PARAMETERS = {"CR+BQ": "channels", "entropic": "price", "CR+BQ, tuned": "channels", "entropic, tuned": "price"}
 USUAL = "JPEG 75"
 """The quality that Pillow takes unless it is told otherwise, as cameras and libraries do."""
 LOSS = 0.006
 INTRODUCTION = """# What split computing sends, and what it costs
 
-Made by `benchmarks/split_rates_page.py` from the results of `benchmarks/split_rates.py` and of
-`benchmarks/split_exits.py`.
+Made by `benchmarks/split_rates_page.py` from the results of `benchmarks/split_rates.py`, `split_link.py`,
+`split_fuzz.py` and `split_exits.py`.
 
 Pictures of clothes (Fashion-MNIST, enlarged to 64×64 grey levels), a residual network of {weights:.1f} MB and
 {macs:.1f} million multiply-accumulates, all 10,000 test pictures, one seed. The whole network on the server, given the
@@ -38,11 +41,21 @@ frames around them; the encoder is what the device holds and computes, in float3
 they compute on the device is not counted. Some 200 bytes of a JPEG of this size are its headers.
 
 Both kinds of bottleneck are trained alike, by `insert-bottleneck`, on {trained:,} of the 60,000 training pictures: the
-new layers alone for {layers} epochs, then the whole network, encoder included, for {whole}. The recipe was chosen on
-{validation:,} other training pictures; the table has their accuracy too, which is higher, as the network that
-teaches has seen them.
+new layers alone for as many epochs as the table says, then all behind the encoder for one. Those that are "tuned" learn
+with their encoder for two instead. The table has the accuracy on {validation:,} other training pictures too, which is
+higher, as the network that teaches has seen them.
 """
-EXITS = """Networks of 28×28 grey levels (`examples/fashion_mnist/train.py`, seed 0) with two exits, trained on 12,000
+LINKS = """## Links that fail
+
+`benchmarks/split_link.py --shaped`, on a quiet machine, in a network namespace whose loopback is narrowed, flooded and
+taken down while a proxy delays, cuts, truncates and corrupts: of {requests:,} requests of {clients} clients {wrong} got
+a wrong answer; the device answered {device:,} by itself; the longest took {longest:.0f} ms at a time-out of
+{timeout:.0f} ms.
+
+`benchmarks/split_fuzz.py`, {minutes:.0f} minutes: {frames:,} frames and payloads, {conversations:,} conversations with
+the server and {clients_fuzzed:,} of the client with a server that talks nonsense. No crash, {late} clients later than
+their time-out; at most {most:,} bytes at once for a message, {above} times more than the declared limit."""
+EXITS = """Networks of 28×28 grey levels (`examples/fashion_mnist/train.py`, seed 0) with two exits, trained on 6,000
 pictures for four epochs while the network stays as it is. An answer is taken from which its calibrated confidence is at
 least the threshold."""
 
@@ -55,20 +68,20 @@ def way_of(name: str) -> tuple[str, float]:
 
 def table(cells: dict[str, Cell]) -> str:
     lines = [
-        "| way | parameter | bytes | accuracy | (validation) | encoder, kB | encoder, million MACs |",
-        "|---|---|--:|--:|--:|--:|--:|",
+        "| way | parameter | epochs | bytes | accuracy | (validation) | encoder, kB | encoder, million MACs |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for way, said in WAYS.items():
         mine = sorted((way_of(name)[1], cell) for name, cell in cells.items() if way_of(name)[0] == way)
         for parameter, cell in mine:
             sent = f"{float(cell['bytes']):.0f}"
-            if way == "CR+BQ":
+            if way.startswith("CR+BQ"):
                 sent += f" ({float(cell['entropy_coded_bytes']):.0f} entropy-coded)"
             held, work = float(cell["encoder_bytes"]) / 1e3, float(cell["encoder_macs"]) / 1e6
             cost = f"{held:.1f} | {work:.2f}" if held else "– | –"
             chosen_by = cell.get("validation_accuracy")
             validation = f"{float(chosen_by):.2%}" if chosen_by is not None else "–"
-            head = f"| {said} | {PARAMETERS[way]} {parameter:g} | {sent}"
+            head = f"| {said} | {PARAMETERS.get(way, 'quality')} {parameter:g} | {cell.get('epochs', '–')} | {sent}"
             lines.append(f"{head} | {float(cell['accuracy']):.2%} | {validation} | {cost} |")
     return "\n".join(lines)
 
@@ -92,20 +105,24 @@ def findings(cells: dict[str, Cell], whole: Cell) -> str:
     """What the points say: the learnt symbols against the int8 channels, and the int8 channels against pictures."""
     lines = []
     for name, cell in sorted(cells.items(), key=lambda item: float(item[1]["bytes"])):
-        if way_of(name)[0] != "CR+BQ":
+        way, channels = way_of(name)
+        if not way.startswith("CR+BQ"):
             continue
         right, sent = float(cell["accuracy"]), float(cell["bytes"])
-        needed = bytes_at(cells, "entropic", right)
+        alike = way.replace("CR+BQ", "entropic")
+        has_points = any(way_of(other)[0] == alike for other in cells)
+        needed = bytes_at(cells, alike if has_points else "entropic", right)
         said = f"{1 - needed / sent:.0%} fewer" if needed < math.inf else "not reached"
-        channels = f"{way_of(name)[1]:g} int8 channels ({right:.2%}, {sent:.0f} bytes)"
-        lines.append(f"- Learnt symbols at the accuracy of {channels}: {said}.")
+        rival = f"{channels:g} {WAYS[way]} ({right:.2%}, {sent:.0f} bytes)"
+        trained = "trained alike" if has_points else "not tuned"
+        lines.append(f"- Learnt symbols, {trained}, at the accuracy of {rival}: {said}.")
     goal = float(cells["uncompressed"]["accuracy"]) - LOSS
     sizes = {way: bytes_at(cells, way, goal) for way in WAYS}
     listed = ", ".join(f"{said} {_size(sizes[way])}" for way, said in WAYS.items())
-    lines.append(f"- Within {100 * LOSS:.1f} points of the whole network: {listed} bytes.")
+    lines.append(f"- Within {100 * LOSS:.1f} points of the whole network, along the points: {listed} bytes.")
     lines.append(_against_jpeg(cells, goal, sizes["JPEG"]))
     encoder = max(
-        float(cell["encoder_bytes"]) for name, cell in cells.items() if way_of(name)[0] in ("CR+BQ", "entropic")
+        float(cell["encoder_bytes"]) for name, cell in cells.items() if name.startswith(("CR+BQ", "entropic"))
     )
     lines.append(
         f"- The largest of the encoders is {float(whole['weight_bytes']) / encoder:.0f} times smaller than the network."
@@ -115,7 +132,7 @@ def findings(cells: dict[str, Cell], whole: Cell) -> str:
 
 def _against_jpeg(cells: dict[str, Cell], goal: float, smallest: float) -> str:
     """The fewest int8 channels that keep the accuracy, against the picture offloaded as JPEG."""
-    fitting = [c for name, c in cells.items() if way_of(name)[0] == "CR+BQ" and float(c["accuracy"]) >= goal]
+    fitting = [c for name, c in cells.items() if name.startswith("CR+BQ") and float(c["accuracy"]) >= goal]
     if not fitting:
         return "- No number of int8 channels keeps that."
     best = min(fitting, key=lambda cell: float(cell["bytes"]))
@@ -124,6 +141,25 @@ def _against_jpeg(cells: dict[str, Cell], goal: float, smallest: float) -> str:
     usual, least = 1 - sent / float(cells[USUAL]["bytes"]), 1 - sent / smallest
     return (
         f"{said}: {usual:.0%} below JPEG at its usual quality, 75, and {least:.0%} below the smallest JPEG that does."
+    )
+
+
+def links_section(results: Path) -> str:
+    """Requests over links that fail, and frames that nobody meant."""
+    faults = json.loads((results / "split-link.json").read_text(encoding="utf-8"))["faults"]
+    fuzz = json.loads((results / "split-fuzz.json").read_text(encoding="utf-8"))
+    frames = sum(count for key, count in fuzz.items() if key.startswith(("frame", "payload")))
+    return LINKS.format(
+        **{key: faults[key] for key in ("requests", "clients", "wrong", "device")},
+        timeout=faults["timeout_ms"],
+        longest=faults["longest_ms"],
+        minutes=fuzz["seconds"] / 60,
+        frames=frames,
+        conversations=fuzz["conversations with the server"],
+        clients_fuzzed=fuzz["client: LinkError"],
+        most=fuzz["most_bytes_at_once"],
+        above=fuzz["above_the_limit"],
+        late=fuzz.get("client: later than its time-out", 0),
     )
 
 
@@ -174,7 +210,7 @@ def main() -> None:
     )
     picture = f"![Accuracy against bytes](../images/{PLOT.name})"
     parts = [introduction, picture, "## Findings", findings(cells, whole), "## All points", table(cells)]
-    parts.append(exits_section(Results(options.exits).cells))
+    parts += [links_section(results), exits_section(Results(options.exits).cells)]
     PAGE.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
 
 
