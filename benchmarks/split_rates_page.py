@@ -87,18 +87,21 @@ def table(cells: dict[str, Cell]) -> str:
 
 
 def bytes_at(cells: dict[str, Cell], way: str, accuracy: float) -> float:
-    """Fewest bytes at which a way reaches an accuracy, interpolated along its points; infinite where none does."""
+    """Fewest bytes at which a way reaches an accuracy, between neighbours of its points; infinite where none does.
+
+    Points that send more than another and find less are left out.
+    """
     mine = [(float(c["bytes"]), float(c["accuracy"])) for name, c in cells.items() if way_of(name)[0] == way]
-    points = sorted(mine)
-    best = math.inf
-    for index, (size, right) in enumerate(points):
+    before, lower = 0.0, math.inf
+    for size, right in sorted(mine):
         if right >= accuracy:
-            best = min(best, size)
-        for before, lower in points[:index]:
-            if lower < accuracy <= right:
-                share = (accuracy - lower) / (right - lower)
-                best = min(best, math.exp(math.log(before) + share * (math.log(size) - math.log(before))))
-    return best
+            if lower > accuracy:
+                return size
+            share = (accuracy - lower) / (right - lower)
+            return math.exp(math.log(before) + share * (math.log(size) - math.log(before)))
+        if before == 0.0 or right > lower:
+            before, lower = size, right
+    return math.inf
 
 
 def findings(cells: dict[str, Cell], whole: Cell) -> str:
