@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from edgec.core.errors import EdgecError
 from edgec.measure.board_farm import BoardFarm
 
 KEY = "this-machine"
-_NEEDED = ("tvm.rpc", "tornado", "cloudpickle")
+_NEEDED = ("tvm", "tornado", "cloudpickle", "psutil")
 _START_SECONDS = 180.0
 
 
@@ -57,6 +56,8 @@ def _running(arguments: list[str], log: Path) -> Iterator[None]:
         try:
             yield
         finally:
+            import psutil
+
             for child in psutil.Process(process.pid).children(recursive=True):
                 child.kill()
             process.kill()

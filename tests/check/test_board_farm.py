@@ -7,11 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import edgec.measure.artifact_costs
 from edgec.build import BuildOptions, build
 from edgec.cli.main import main
 from edgec.core.errors import EdgecError
@@ -20,6 +22,7 @@ from edgec.core.progress import Silent
 from edgec.core.target_files import load_target
 from edgec.measure.board import parse_board
 from edgec.measure.board_farm import BoardFarm
+from edgec.measure.board_timing import time_on_board
 from edgec.measure.farm_shell import farm_shell
 from edgec.report.schema import Verified
 from tests.check.board_farm_server import KEY, board_farm
@@ -60,7 +63,11 @@ def options(model: Path, out: Path, **others: object) -> BuildOptions:
     )
 
 
-def test_a_build_is_verified_and_measured_on_a_lent_board(farm: BoardFarm, small_model: Path, tmp_path: Path) -> None:
+def test_a_build_is_verified_and_measured_on_a_lent_board(
+    farm: BoardFarm, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shortly = partial(time_on_board, seconds=0.3, sustained_seconds=0.1)
+    monkeypatch.setattr(edgec.measure.artifact_costs, "time_on_board", shortly)
     report = build(options(small_model, tmp_path / "artifact", device=farm.address), Silent()).report
     assert isinstance(report.verification, Verified)
     assert report.verification.where == "device"
