@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,7 @@ def quantize(network: Network, models: Path, data: Path, folder: Path) -> dict[s
     ir.save(loaded, folder / "edgec.onnx")
     by_onnx_runtime(folder / "float.onnx", name, calibration, folder / "runtime.onnx")
     for label in ("float", "edgec"):
+        shutil.rmtree(folder / label, ignore_errors=True)
         compile_here(ir.load(folder / f"{label}.onnx"), folder / label)
     real = scores(folder / "float.onnx", name, evaluation).argmax(1)
     found = {
