@@ -16,8 +16,19 @@ from edgec.core.progress import Silent
 from edgec.report.schema import Report, Unverified, Verified
 from edgec.verify import verify
 from tests.models import attention_net, conv_net, mobile_net, quantized_net, residual_net, two_outputs_net
+from tests.models.builder import GraphBuilder
 
-NETWORKS = [conv_net, residual_net, mobile_net, two_outputs_net, attention_net, quantized_net]
+
+def one_channel_net() -> onnx.ModelProto:
+    """A convolution with one channel of results and an activation; packed weights are filled up to more channels."""
+    g = GraphBuilder("one_channel_net", 17)
+    x = g.node("Conv", g.input("x", (1, 8, 240)), g.weight(1, 8, 7), g.weight(1), kernel_shape=[7], pads=[3, 3])
+    g.node("Tanh", x, output="y")
+    g.output("y", (1, 1, 240))
+    return g.model()
+
+
+NETWORKS = [one_channel_net, conv_net, residual_net, mobile_net, two_outputs_net, attention_net, quantized_net]
 
 
 def _build(model: onnx.ModelProto, target: str, folder: Path) -> tuple[Path, Report]:

@@ -20,7 +20,7 @@ from edgec.backends.gpu.schedules.tiled_product import schedule_tiled_product
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.fusion import KernelGroup
 from edgec.backends.tvm.kernel_graph import Pattern
-from edgec.backends.tvm.schedules.kernel_schedule import Function
+from edgec.backends.tvm.schedules.kernel_schedule import Block, Function
 from edgec.backends.tvm.stages import Role
 
 Template = Callable[[GpuSchedule], None]
@@ -76,12 +76,18 @@ def _template(kernel: GpuSchedule) -> None:
     block, role = found
     axes = contraction_axes(kernel, block) if role is Role.DENSE else None
     of_a_vector = axes is not None and (axes.extent(axes.rows) == 1 or _stored_columns(kernel) == 1)
-    if of_a_vector and is_shared_sum(kernel, block):
+    if of_a_vector and not _is_filled_up(kernel, block) and is_shared_sum(kernel, block):
         schedule_shared_sum(kernel, kernel.name(block))
     elif axes is not None and not of_a_vector:
         schedule_tiled_product(kernel, block, axes)
     else:
         schedule_window(kernel, block)
+
+
+def _is_filled_up(kernel: GpuSchedule, block: Block) -> bool:
+    """Whether one column is stored of sums that have more: those who share a sum would all store theirs there."""
+    columns = kernel.extent(kernel.loops(block)[0][-1])
+    return _stored_columns(kernel) == 1 and columns > 1
 
 
 def _stored_columns(kernel: GpuSchedule) -> int:
