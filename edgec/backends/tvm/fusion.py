@@ -12,8 +12,8 @@ it. Rules, numbered as the code cites them:
 5. Operations with several outputs, and opaque ones, stand alone; nothing crosses the border of a block.
 6. A matrix product or convolution of single points takes the elementwise operations and transposes that make its left
    side and that nobody else reads: it reads each of their elements once a row of tiles, from a buffer of its own.
-7. Where a group of threads shares a tile, any convolution of few channels takes a transpose likewise: its patches are
-   copied element by element anyway.
+7. Where a group of threads shares a tile, any convolution of few channels takes a transpose or a cast likewise: its
+   patches are copied element by element anyway.
 
 After Chen et al., "TVM" (OSDI 2018), section 3, without its injective-into-reduction rule: our reductions may read an
 element several times.
@@ -217,7 +217,7 @@ class _Grouping:
     def _may_feed(self, producer: Operation, value: Value, region: Sequence[Operation], anchor: Operation) -> bool:
         left, made = anchor.inputs[0], math.prod(anchor.outputs[0].shape)
         single_points = anchor.macs == made * left.shape[-1]
-        gathered = producer.op == "Transpose" and left.shape[-1] <= self._gathered_channels  # rule 7
+        gathered = producer.op in ("Transpose", "Cast") and left.shape[-1] <= self._gathered_channels  # rule 7
         return (
             producer.pattern <= Pattern.INJECTIVE
             and producer.joins is None
