@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 from pruning_cells import Cell, Results
@@ -86,12 +87,12 @@ def table(cells: dict[str, Cell]) -> str:
     return "\n".join(lines)
 
 
-def bytes_at(cells: dict[str, Cell], way: str, accuracy: float) -> float:
-    """Fewest bytes at which a way reaches an accuracy, between neighbours of its points; infinite where none does.
+def bytes_at(cells: dict[str, Cell], ways: Collection[str], accuracy: float) -> float:
+    """Fewest bytes at which some ways together reach an accuracy, between neighbours of its points; infinite where none does.
 
     Points that send more than another and find less are left out.
     """
-    mine = [(float(c["bytes"]), float(c["accuracy"])) for name, c in cells.items() if way_of(name)[0] == way]
+    mine = [(float(c["bytes"]), float(c["accuracy"])) for name, c in cells.items() if way_of(name)[0] in ways]
     before, lower = 0.0, math.inf
     for size, right in sorted(mine):
         if right >= accuracy:
@@ -112,15 +113,13 @@ def findings(cells: dict[str, Cell], whole: Cell) -> str:
         if not way.startswith("CR+BQ"):
             continue
         right, sent = float(cell["accuracy"]), float(cell["bytes"])
-        alike = way.replace("CR+BQ", "entropic")
-        has_points = any(way_of(other)[0] == alike for other in cells)
-        needed = bytes_at(cells, alike if has_points else "entropic", right)
+        # Those trained no longer than the rival.
+        needed = bytes_at(cells, {"entropic", way.replace("CR+BQ", "entropic")}, right)
         said = f"{1 - needed / sent:.0%} fewer" if needed < math.inf else "not reached"
         rival = f"{channels:g} {WAYS[way]} ({right:.2%}, {sent:.0f} bytes)"
-        trained = "trained alike" if has_points else "not tuned"
-        lines.append(f"- Learnt symbols, {trained}, at the accuracy of {rival}: {said}.")
+        lines.append(f"- Learnt symbols, trained no longer, at the accuracy of {rival}: {said}.")
     goal = float(cells["uncompressed"]["accuracy"]) - LOSS
-    sizes = {way: bytes_at(cells, way, goal) for way in WAYS}
+    sizes = {way: bytes_at(cells, (way,), goal) for way in WAYS}
     listed = ", ".join(f"{said} {_size(sizes[way])}" for way, said in WAYS.items())
     lines.append(f"- Within {100 * LOSS:.1f} points of the whole network, along the points: {listed} bytes.")
     lines.append(_against_jpeg(cells, goal, sizes["JPEG"]))
