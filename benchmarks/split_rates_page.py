@@ -88,7 +88,7 @@ def table(cells: dict[str, Cell]) -> str:
 
 
 def bytes_at(cells: dict[str, Cell], ways: Collection[str], accuracy: float) -> float:
-    """Fewest bytes at which some ways together reach an accuracy, between neighbours of its points; infinite where none does.
+    """Fewest bytes at which some ways together reach an accuracy, between neighbouring points; infinite if they do not.
 
     Points that send more than another and find less are left out.
     """
