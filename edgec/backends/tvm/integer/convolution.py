@@ -160,7 +160,8 @@ def _emit_dot(lowering: Lowering, node: ir.Node, convolution: IntegerConvolution
     outputs, inputs = weights.shape[:2]
     group = (outputs * merged // convolution.groups, inputs * merged)
     read = _input_for(convolution, instruction.data)
-    pitch = _pitch_of_rows(convolution, instruction)
+    # On Arm the words of neighbouring outputs share their loads, and runs took a third more instructions.
+    pitch = _pitch_of_rows(convolution, instruction) if lowering.core.multiplies_pairs else 0
     spread = block_diagonal(weights, convolution.groups, merged)
     ordered = taps_as_channels(spread) if pitch else spread
     packed = stored_weights(lowering, node, f"{name}.weights", pack_steps(ordered, tile.block, instruction.depth))
