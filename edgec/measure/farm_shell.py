@@ -64,6 +64,10 @@ class FarmShell:
             self._stuck = True
             raise board_failed(self.address, "the connection to the board was lost", str(fault)) from fault
 
+    def close(self) -> None:
+        """Give the board back."""
+        del self._session, self._execute, self._path_of
+
     def _run(self, command: str, content: bytes) -> bytes:
         self._session.upload(bytearray(command.encode()), "command")
         self._session.upload(bytearray(content), "given")
@@ -95,7 +99,13 @@ def farm_shell(farm: BoardFarm, triple: str) -> Iterator[FarmShell]:
     except RuntimeError as fault:
         what = f"the board does not load a library for {triple}: is it another processor than the target's?"
         raise board_failed(farm.address, what, str(fault)) from fault
-    yield FarmShell(farm.address, session, execute, path_of)
+    shell = FarmShell(farm.address, session, execute, path_of)
+    # The loan ends with the last reference to the session, and an error on its way up holds every local.
+    del session, execute, path_of
+    try:
+        yield shell
+    finally:
+        shell.close()
 
 
 def _library(triple: str) -> bytes:
