@@ -68,7 +68,7 @@ class Training:
         return f"train-mst, λ = {self.tree_weight:g}, {self.epochs} epochs"
 
 
-TRAININGS = (Training(0), Training(4), Training(8), Training(16), Training(0, 8), Training(12, 8))
+TRAININGS = (Training(0), Training(4), Training(8), Training(16), Training(0, 8), Training(6, 8))
 
 
 @dataclass(frozen=True)
