@@ -69,13 +69,15 @@ class FarmShell:
         del self._session, self._execute, self._path_of
 
     def _run(self, command: str, content: bytes) -> bytes:
-        self._session.upload(bytearray(command.encode()), "command")
-        self._session.upload(bytearray(content), "given")
-        files = [self._path_of(name) for name in ("command", "given", "printed", "said")]
-        status = int(self._execute("sh '{}' < '{}' > '{}' 2> '{}'".format(*files)))
+        # A command that is left behind keeps the session until it ends, though the loan was given back meanwhile.
+        session, execute, path_of = self._session, self._execute, self._path_of
+        session.upload(bytearray(command.encode()), "command")
+        session.upload(bytearray(content), "given")
+        files = [path_of(name) for name in ("command", "given", "printed", "said")]
+        status = int(execute("sh '{}' < '{}' > '{}' 2> '{}'".format(*files)))
         if status != 0:
-            raise bad_status(self.address, status, self._session.download("said").decode(errors="replace"))
-        return bytes(self._session.download("printed"))
+            raise bad_status(self.address, status, session.download("said").decode(errors="replace"))
+        return bytes(session.download("printed"))
 
 
 @contextmanager
