@@ -17,7 +17,6 @@ class Gpu(BaseModel):
         architecture: the vendor's name of the instruction set, `sm_53`; for OpenCL the family, or `generic`.
         compute_units: streaming multiprocessors (CUDA), compute units (OpenCL).
         fma_per_cycle: fp32 multiply-accumulates a compute unit retires per cycle.
-        half_per_float: fp16 multiply-accumulates in the time of one of fp32.
         clock_mhz: sustained clock.
         lanes_in_step: threads that execute one instruction together (a warp, a wave).
         registers: 32-bit registers of a compute unit.
@@ -34,7 +33,6 @@ class Gpu(BaseModel):
     architecture: str
     compute_units: Quantity
     fma_per_cycle: Quantity
-    half_per_float: Quantity
     clock_mhz: Quantity
     lanes_in_step: Quantity
     registers: Quantity

@@ -54,9 +54,7 @@ def _peak(gpu: Gpu) -> float:
 
 
 def _speed(layer: PlannedLayer, gpu: Gpu) -> float:
-    """How much faster than fp32 a layer's element type is multiplied."""
-    if layer.precision == "float16":
-        return gpu.half_per_float.value
+    """How much faster than fp32 a layer's element type is multiplied; kernels compute fp16 in fp32."""
     return _PRODUCTS_OF_DP4A if layer.precision in _INTEGERS and gpu.dot_product == "dp4a" else 1.0
 
 

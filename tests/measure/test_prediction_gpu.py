@@ -48,7 +48,7 @@ def test_the_longer_of_products_and_bytes_counts_and_the_launch() -> None:
 def test_what_a_device_multiplies_faster_is_faster() -> None:
     nano, orin = load_target("jetson-nano"), load_target("jetson-orin-nano")
     single, half, byte = (_convolution(precision=each) for each in ("float32", "float16", "int8"))
-    assert _latency(half, nano) < _latency(single, nano)
+    assert _latency(half, nano) == _latency(single, nano)
     assert _latency(byte, nano) == _latency(single, nano)
     assert _latency(byte, orin) < _latency(half, orin)
 
