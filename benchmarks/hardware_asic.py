@@ -147,18 +147,14 @@ def page(found: dict[str, dict[str, Any]]) -> str:
     ]
     for name, row in found.items():
         lines.append(
-            f"| {name} | {_distance(row)} | {row['core_mm2']:.2f} | {row['power_mw']:.1f} | {row['energy_nj']:.2f}"
+            f"| {name} | {row['distance']:.4f} | {row['core_mm2']:.2f} | {row['power_mw']:.1f} | {row['energy_nj']:.2f}"
             f" | {row['clock_nj']:.2f} | {row['registers']} | {row['cells']} | {row['critical_ps'] / 1e3:.1f}"
             f" | {row['latency_cycles']} |"
         )
-    same = found.get(f"144 bits: {SAME}", found.get(SAME))
+    same = found.get(f"144 bits: {SAME}")
     if same is not None:
         lines += ["", *compared(same, {name: row for name, row in found.items() if name.startswith("144 bits")})]
     return "\n".join([*lines, ""])
-
-
-def _distance(row: dict[str, Any]) -> str:
-    return f"{row['distance']:.4f}" if "distance" in row else "of an earlier training"
 
 
 def compared(same: dict[str, Any], found: dict[str, dict[str, Any]]) -> list[str]:
@@ -170,8 +166,6 @@ def compared(same: dict[str, Any], found: dict[str, dict[str, Any]]) -> list[str
         f"The chip's architecture (`{SAME}`), estimate over published: {ratios} (area, power, energy). Of its cells,"
         f" before placement: {', '.join(f'{area:.2f} mm2 {part}' for part, area in parts)}.",
     ]
-    if "distance" not in same:
-        lines[0] += " Its row is of an earlier training, and of draws from fewer showers."
     if ours:
         best = min(ours, key=lambda name: float(ours[name]["energy_nj"]))
         gains = ", ".join(f"{ours[best][key] / value:.2f}" for key, value in PAPER.items())
