@@ -58,9 +58,7 @@ def main() -> None:
 
 def built(model: Path, folder: Path) -> Path:
     """An artefact for this machine."""
-    options = BuildOptions(
-        model=model, target="host", recipe="exact", data=None, shapes={}, threads=1, out=folder, seed=0
-    )
+    options = BuildOptions(model=model, target="host", out=folder)
     return build(options, Silent()).folder
 
 
