@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -100,6 +101,8 @@ def farm_shell(farm: BoardFarm, triple: str) -> Iterator[FarmShell]:
         path_of = session.get_function("tvm.rpc.server.workpath")
     except RuntimeError as fault:
         what = f"the board does not load a library for {triple}: is it another processor than the target's?"
+        traceback.clear_frames(fault.__traceback__)
+        del session
         raise board_failed(farm.address, what, str(fault)) from fault
     shell = FarmShell(farm.address, session, execute, path_of)
     # The loan ends with the last reference to the session, and an error on its way up holds every local.
@@ -148,6 +151,8 @@ def _within(seconds: float, work: Callable[[], _Result]) -> _Result:
         try:
             future.set_result(work())
         except (EdgecError, RuntimeError, ValueError, TypeError, OSError) as fault:
+            # The error, the future and this frame hold each other until a garbage collection, and a session with them.
+            traceback.clear_frames(fault.__traceback__)
             future.set_exception(fault)
 
     threading.Thread(target=settle, daemon=True).start()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def farm(tracker: str) -> BoardFarm:
     found = parse_board(f"rpc://{tracker}/{KEY}")
     assert isinstance(found, BoardFarm)
-    return found
+    return replace(found, wait_seconds=120.0)
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +50,13 @@ def triple() -> str:
     return runner_triple(load_target("host"))
 
 
-def options(model: Path, out: Path, **others: object) -> BuildOptions:
-    return BuildOptions(
-        model=model,
-        target="host",
-        recipe="exact",
-        data=None,
-        shapes={},
-        threads=1,
-        out=out,
-        seed=0,
-        keep_steps=False,
-        **others,  # type: ignore[arg-type]
-    )
-
-
 def test_a_build_is_verified_and_measured_on_a_lent_board(
     farm: BoardFarm, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shortly = partial(time_on_board, seconds=0.3, sustained_seconds=0.1)
     monkeypatch.setattr(edgec.measure.artifact_costs, "time_on_board", shortly)
-    report = build(options(small_model, tmp_path / "artifact", device=farm.address), Silent()).report
+    options = BuildOptions(model=small_model, target="host", out=tmp_path / "artifact", device=farm.address)
+    report = build(options, Silent()).report
     assert isinstance(report.verification, Verified)
     assert report.verification.where == "device"
     latency = report.metrics.latency_ms
@@ -92,10 +80,15 @@ def test_tuning_takes_every_board_of_the_farm(
 
     monkeypatch.setattr(BoardFarm, "lend", noted)
     database = tmp_path / "tuning.jsonl"
-    build(
-        options(small_model, tmp_path / "artifact", tune=6, tuning_database=database, boards=(farm.address,)),
-        Silent(),
+    options = BuildOptions(
+        model=small_model,
+        target="host",
+        out=tmp_path / "artifact",
+        tune=6,
+        tuning_database=database,
+        boards=(farm.address,),
     )
+    build(options, Silent())
     assert len(set(lent)) == 2
     records = [json.loads(line) for line in database.read_text().splitlines()]
     assert {record["machine"] for record in records} == {farm.address}
@@ -125,6 +118,29 @@ def test_what_fails_on_the_board_is_an_error(farm: BoardFarm, triple: str, comma
     assert "exit 3" not in command or caught.value.details == ("no space left",)
 
 
+def test_a_board_is_given_back_by_an_error_without_a_garbage_collection(farm: BoardFarm, triple: str) -> None:
+    errors = []
+    gc.disable()
+    try:
+        for command in ("exit 3", "/nowhere/runner", "exit 4"):
+            with pytest.raises(EdgecError) as caught, farm_shell(farm, triple) as shell:
+                shell.run(command)
+            errors.append(caught)
+        with farm_shell(farm, triple) as first, farm_shell(farm, triple) as second:
+            assert (first.run("echo 1"), second.run("echo 2")) == (b"1\n", b"2\n")
+    finally:
+        gc.enable()
+
+
+def test_a_library_that_is_refused_gives_the_board_back(farm: BoardFarm, triple: str) -> None:
+    with pytest.raises(EdgecError) as caught, farm_shell(farm, "riscv64-linux-musl"):
+        pass
+    assert caught.value.code.code == "EC0657"
+    assert "another processor" in caught.value.what
+    with farm_shell(farm, triple) as first, farm_shell(farm, triple) as second:
+        assert (first.run("echo 1"), second.run("echo 2")) == (b"1\n", b"2\n")
+
+
 def test_a_command_that_takes_too_long_is_left_behind(farm: BoardFarm, triple: str) -> None:
     with farm_shell(farm, triple) as shell:
         begin = time.monotonic()
@@ -132,13 +148,6 @@ def test_a_command_that_takes_too_long_is_left_behind(farm: BoardFarm, triple: s
             shell.run("sleep 20", seconds=0.5)
     assert "did not end within 0.5 s" in caught.value.what
     assert time.monotonic() - begin < 15
-
-
-def test_a_library_for_another_processor_is_refused(farm: BoardFarm) -> None:
-    with pytest.raises(EdgecError) as caught, farm_shell(farm, "riscv64-linux-musl"):
-        pass
-    assert caught.value.code.code == "EC0657"
-    assert "another processor" in caught.value.what
 
 
 def test_a_kind_that_the_tracker_does_not_know(tracker: str, small_model: Path, tmp_path: Path) -> None:
