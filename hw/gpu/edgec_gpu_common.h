@@ -10,7 +10,7 @@ int edgec_gpu_fail(int status, const char *format, ...) __attribute__((format(pr
 /* What the launcher for one kind of driver does with a session of its own, which is all zero before `prepare`.
  *
  * `begin` sends the inputs; `replay` enqueues the launches of a segment, which are those between two calls of the
- * processor; `read` and `write` enqueue copies; `wait` waits for all of it; `end` copies the outputs and waits. `leave`
+ * processor; `read` and `write` enqueue copies, and `take` those of the outputs; `wait` waits for all of it. `leave`
  * follows every `begin`, and leaves no copy of the caller's memory under way, even after a failure. */
 typedef struct edgec_gpu_driver {
     size_t session_bytes;
@@ -19,8 +19,8 @@ typedef struct edgec_gpu_driver {
     int (*replay)(void *session, uint32_t segment, const edgec_gpu_call *call);
     int (*read)(void *session, const edgec_gpu_range *range, void *destination);
     int (*write)(void *session, const edgec_gpu_range *range, const void *source);
+    int (*take)(void *session, const edgec_gpu_call *call);
     int (*wait)(void *session);
-    int (*end)(void *session, const edgec_gpu_call *call);
     void (*leave)(void *session);
     void (*release)(void *session); /* also after a failed `prepare` */
 } edgec_gpu_driver;

@@ -192,13 +192,15 @@ static int prepare(void *fresh, const edgec_gpu_network *network)
     return status;
 }
 
-static int copy_inputs(const session *own, const void *const inputs[])
+static int begin(void *opened, const edgec_gpu_call *call)
 {
+    const session *const own = opened;
     const edgec_model *const model = own->network->model;
+    own->cuda.push_context(own->context);
     for (int i = 0; i < model->input_count; ++i) {
         const size_t bytes = model->inputs[i].bytes;
         const status_code code =
-            bytes == 0 ? CUDA_SUCCESS : own->cuda.write(own->buffers[i], inputs[i], bytes, own->stream);
+            bytes == 0 ? CUDA_SUCCESS : own->cuda.write(own->buffers[i], call->inputs[i], bytes, own->stream);
         if (code != CUDA_SUCCESS) {
             return edgec_cuda_failed(own, "copying an input", code);
         }
@@ -206,15 +208,16 @@ static int copy_inputs(const session *own, const void *const inputs[])
     return EDGEC_OK;
 }
 
-static int copy_outputs(const session *own, void *const outputs[])
+static int take(void *opened, const edgec_gpu_call *call)
 {
+    const session *const own = opened;
     const edgec_model *const model = own->network->model;
     for (int i = 0; i < model->output_count; ++i) {
         const size_t bytes = model->outputs[i].bytes;
         const device_address buffer =
             own->buffers[edgec_gpu_buffer_number(own->network, EDGEC_GPU_OUTPUT, (uint32_t)i)];
         const status_code code =
-            bytes == 0 ? CUDA_SUCCESS : own->cuda.read(outputs[i], buffer, bytes, own->stream);
+            bytes == 0 ? CUDA_SUCCESS : own->cuda.read(call->outputs[i], buffer, bytes, own->stream);
         if (code != CUDA_SUCCESS) {
             return edgec_cuda_failed(own, "copying an output", code);
         }
@@ -249,13 +252,6 @@ static int replay(void *opened, uint32_t number, const edgec_gpu_call *call)
     return code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "launching the graph", code);
 }
 
-static int begin(void *opened, const edgec_gpu_call *call)
-{
-    const session *const own = opened;
-    own->cuda.push_context(own->context);
-    return copy_inputs(own, call->inputs);
-}
-
 static int read_range(void *opened, const edgec_gpu_range *range, void *destination)
 {
     const session *const own = opened;
@@ -277,12 +273,6 @@ static int wait_for_all(void *opened)
     return code == CUDA_SUCCESS ? EDGEC_OK : edgec_cuda_failed(own, "running the kernels", code);
 }
 
-static int end(void *opened, const edgec_gpu_call *call)
-{
-    const int status = copy_outputs(opened, call->outputs);
-    return status == EDGEC_OK ? wait_for_all(opened) : status;
-}
-
 static void leave(void *opened)
 {
     const session *const own = opened;
@@ -297,8 +287,8 @@ static const edgec_gpu_driver driver = {
     .replay = replay,
     .read = read_range,
     .write = write_range,
+    .take = take,
     .wait = wait_for_all,
-    .end = end,
     .leave = leave,
     .release = release,
 };

@@ -108,12 +108,12 @@ unsigned char *edgec_cuda_compile(const edgec_gpu_network *network, const char *
     }
     const int as_code = nvrtc.code_bytes != NULL && nvrtc.code != NULL;
     snprintf(option, sizeof option, "--gpu-architecture=%s%s", as_code ? "sm_" : "compute_", architecture + 3);
-    const char *const options[] = {option, "--include-path=/usr/local/cuda/include", "-w"};
+    const char *const options[] = {option, "-w"};
     if (nvrtc.create(&unit, network->source, "kernels.cu", 0, NULL, NULL) != 0) {
         snprintf(reason, reason_bytes, "NVRTC does not take the kernels");
         return NULL;
     }
-    if (nvrtc.compile(unit, 3, options) == 0) {
+    if (nvrtc.compile(unit, 2, options) == 0) {
         made = product(&nvrtc, unit, as_code, &bytes);
         snprintf(reason, reason_bytes, "NVRTC made nothing");
     } else {

@@ -106,14 +106,15 @@ static int prepare(void *fresh, const edgec_gpu_network *network)
     return status;
 }
 
-static int copy_inputs(const session *own, const void *const inputs[])
+static int begin(void *opened, const edgec_gpu_call *call)
 {
+    const session *const own = opened;
     const edgec_model *const model = own->network->model;
     for (int i = 0; i < model->input_count; ++i) {
         const size_t bytes = model->inputs[i].bytes;
-        const status_code code = bytes == 0 ? CL_SUCCESS
-                                            : own->cl.write(own->queue, own->buffers[i], 0, 0, bytes, inputs[i], 0,
-                                                            NULL, NULL);
+        const handle buffer = own->buffers[i];
+        const status_code code =
+            bytes == 0 ? CL_SUCCESS : own->cl.write(own->queue, buffer, 0, 0, bytes, call->inputs[i], 0, NULL, NULL);
         if (code != CL_SUCCESS) {
             return edgec_opencl_failed("copying an input", code);
         }
@@ -121,14 +122,15 @@ static int copy_inputs(const session *own, const void *const inputs[])
     return EDGEC_OK;
 }
 
-static int copy_outputs(const session *own, void *const outputs[])
+static int take(void *opened, const edgec_gpu_call *call)
 {
+    const session *const own = opened;
     const edgec_model *const model = own->network->model;
     for (int i = 0; i < model->output_count; ++i) {
         const size_t bytes = model->outputs[i].bytes;
         const handle buffer = own->buffers[edgec_gpu_buffer_number(own->network, EDGEC_GPU_OUTPUT, (uint32_t)i)];
         const status_code code =
-            bytes == 0 ? CL_SUCCESS : own->cl.read(own->queue, buffer, 0, 0, bytes, outputs[i], 0, NULL, NULL);
+            bytes == 0 ? CL_SUCCESS : own->cl.read(own->queue, buffer, 0, 0, bytes, call->outputs[i], 0, NULL, NULL);
         if (code != CL_SUCCESS) {
             return edgec_opencl_failed("copying an output", code);
         }
@@ -165,11 +167,6 @@ static int copy_on_device(const session *own)
         }
     }
     return EDGEC_OK;
-}
-
-static int begin(void *opened, const edgec_gpu_call *call)
-{
-    return copy_inputs(opened, call->inputs);
 }
 
 static int replay(void *opened, uint32_t number, const edgec_gpu_call *call)
@@ -216,12 +213,6 @@ static int wait_for_all(void *opened)
     return code == CL_SUCCESS ? EDGEC_OK : edgec_opencl_failed("running the kernels", code);
 }
 
-static int end(void *opened, const edgec_gpu_call *call)
-{
-    const int status = copy_outputs(opened, call->outputs);
-    return status == EDGEC_OK ? wait_for_all(opened) : status;
-}
-
 static void leave(void *opened)
 {
     const session *const own = opened;
@@ -235,8 +226,8 @@ static const edgec_gpu_driver driver = {
     .replay = replay,
     .read = read_range,
     .write = write_range,
+    .take = take,
     .wait = wait_for_all,
-    .end = end,
     .leave = leave,
     .release = release,
 };

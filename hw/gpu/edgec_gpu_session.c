@@ -67,7 +67,8 @@ static int run(const edgec_gpu_driver *driver, const edgec_gpu_network *network,
             status = call_processor(driver, network, session, &network->host_calls[i], call);
         }
     }
-    status = status == EDGEC_OK ? driver->end(session, call) : status;
+    status = status == EDGEC_OK ? driver->take(session, call) : status;
+    status = status == EDGEC_OK ? driver->wait(session) : status;
     driver->leave(session);
     return status;
 }

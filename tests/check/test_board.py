@@ -10,7 +10,7 @@ import pytest
 from edgec.build import BuildOptions, build
 from edgec.core.errors import EdgecError
 from edgec.core.manifest import read_manifest
-from edgec.core.metric import Mode, Value
+from edgec.core.metric import Value
 from edgec.core.progress import Silent
 from edgec.core.target_files import load_target
 from edgec.graph.inputs import sample_inputs
@@ -19,7 +19,7 @@ from edgec.measure.board import on_board, parse_board
 from edgec.measure.board_timing import board_state
 from edgec.measure.running import run_artifact
 from edgec.measure.ssh_shell import CONFIGURATION
-from edgec.report.schema import Verified
+from tests.check.board_report import assert_measured
 from tests.check.board_server import BoardServer, board_server
 
 TARGET = load_target("raspberry-pi-4")
@@ -67,13 +67,7 @@ def leftovers() -> set[Path]:
 def test_a_build_is_verified_and_measured_on_the_board(reached: BoardServer, small_model: Path, tmp_path: Path) -> None:
     before = leftovers()
     report = build(options(small_model, tmp_path / "artifact", reached.address), Silent()).report
-    assert isinstance(report.verification, Verified)
-    assert report.verification.where == "device"
-    latency = report.metrics.latency_ms
-    assert isinstance(latency, Value)
-    assert latency.mode is Mode.MEASURED
-    assert reached.address in latency.source
-    assert latency.low <= latency.value <= latency.high
+    assert_measured(report, reached.address)
     assert all(isinstance(layer.latency_ms, Value) for layer in report.layers)
     notes = "\n".join(report.assumptions)
     assert "percentiles on the board" in notes

@@ -19,15 +19,14 @@ import edgec.measure.artifact_costs
 from edgec.build import BuildOptions, build
 from edgec.cli.main import main
 from edgec.core.errors import EdgecError
-from edgec.core.metric import Mode, Value
 from edgec.core.progress import Silent
 from edgec.core.target_files import load_target
 from edgec.measure.board import parse_board
 from edgec.measure.board_farm import BoardFarm
 from edgec.measure.board_timing import time_on_board
 from edgec.measure.farm_shell import farm_shell
-from edgec.report.schema import Verified
 from tests.check.board_farm_server import KEY, board_farm
+from tests.check.board_report import assert_measured
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +56,7 @@ def test_a_build_is_verified_and_measured_on_a_lent_board(
     monkeypatch.setattr(edgec.measure.artifact_costs, "time_on_board", shortly)
     options = BuildOptions(model=small_model, target="host", out=tmp_path / "artifact", device=farm.address)
     report = build(options, Silent()).report
-    assert isinstance(report.verification, Verified)
-    assert report.verification.where == "device"
-    latency = report.metrics.latency_ms
-    assert isinstance(latency, Value)
-    assert latency.mode is Mode.MEASURED
-    assert farm.address in latency.source
-    assert latency.low <= latency.value <= latency.high
+    assert_measured(report, farm.address)
     assert "percentiles on the board" in "\n".join(report.assumptions)
 
 

@@ -20,32 +20,27 @@ from edgec.core.cache import Cache
 from edgec.core.errors import EdgecError
 from edgec.core.progress import Silent
 from edgec.report.check_records import CheckResult, Outcome, Verdict
+from tests.check.budgeted_project import BUDGET_OF_NET, emulates_arm, write_project
 
-pytestmark = [
-    pytest.mark.emulator,
-    pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed"),
-]
+pytestmark = emulates_arm
 
-PROJECT = """\
-[models]
-net = "model.onnx"
-
-[budget.raspberry-pi-4.net]
+PROJECT = (
+    BUDGET_OF_NET
+    + """\
 instructions = {max_increase = "1%"}
 l1_misses = {max_increase = "1%"}
 artifact_bytes = {max_increase = "1%"}
 latency_ms = {max = 1000, mode = "predicted"}
 """
+)
 
 
 @pytest.fixture(scope="module")
 def project(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with its baseline."""
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "model.onnx").write_bytes(small_model.read_bytes())
-    (folder / "edgec.toml").write_text(PROJECT)
-    check(CheckOptions(folder / "edgec.toml", update=True, fresh=True), Silent())
-    return folder / "edgec.toml"
+    file = write_project(tmp_path_factory.mktemp("project"), small_model, PROJECT)
+    check(CheckOptions(file, update=True, fresh=True), Silent())
+    return file
 
 
 @pytest.fixture

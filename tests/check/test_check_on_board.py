@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -20,19 +19,9 @@ from edgec.measure.board_timing import BoardTiming, time_on_board
 from edgec.measure.ssh_shell import CONFIGURATION
 from edgec.report.check_records import Outcome
 from tests.check.board_server import BoardServer, board_server
+from tests.check.budgeted_project import BUDGET_OF_NET, emulates_arm, write_project
 
-pytestmark = [
-    pytest.mark.emulator,
-    pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed"),
-]
-
-PROJECT = """\
-[models]
-net = "model.onnx"
-
-[budget.raspberry-pi-4.net]
-latency_ms = {{max = {limit}, mode = "measured"}}
-"""
+pytestmark = emulates_arm
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +45,7 @@ def timings(board: BoardServer, monkeypatch: pytest.MonkeyPatch) -> list[BoardTi
 
 
 def project(folder: Path, model: Path, limit: float, more: str = "") -> Path:
-    (folder / "model.onnx").write_bytes(model.read_bytes())
-    (folder / "edgec.toml").write_text(PROJECT.format(limit=limit) + more)
-    return folder / "edgec.toml"
+    return write_project(folder, model, f'{BUDGET_OF_NET}latency_ms = {{max = {limit}, mode = "measured"}}\n{more}')
 
 
 def test_a_budget_is_kept_by_what_the_board_took(

@@ -15,16 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from edgec.backends.executor import execute
-from edgec.backends.gpu.backend import GpuBackend
 from edgec.backends.gpu.device import Device
 from edgec.backends.gpu.kernels import GpuKernels, make_launch_plan
 from edgec.backends.gpu.schedules.product_tile import choose_product_tile
 from edgec.backends.gpu.source_text import as_program
 from edgec.core.progress import Silent
 from edgec.core.target_files import load_target
-from tests.backends.artifacts import run
-from tests.gpu.networks import ODD_SHAPES, RNG, network
+from tests.gpu.networks import ODD_SHAPES, network
+from tests.gpu.on_opencl import run_on_opencl
 from tests.models import mobile_net, residual_net
 
 
@@ -35,16 +33,10 @@ def _kernels(model: onnx.ModelProto, target: str = "jetson-nano") -> GpuKernels:
 
 def test_kernels_of_odd_shapes_equal_onnx_runtime(opencl: Path, tmp_path: Path) -> None:
     model = network(*ODD_SHAPES)
-    plan = GpuBackend().plan(
-        ir.from_proto(model), load_target("opencl-generic"), name="net", threads=1, progress=Silent()
-    )
-    execute(plan, tmp_path, Silent())
-    assert not plan.fallbacks
-    feeds = {spec.name: RNG.standard_normal(spec.shape).astype(spec.dtype) for spec in plan.interface.inputs}
-    made, _ = run(plan, tmp_path, feeds)
-    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)
-    for spec, contents in zip(plan.interface.outputs, expected, strict=True):
-        np.testing.assert_allclose(made[spec.name], contents, rtol=2e-5, atol=2e-6, err_msg=spec.name)
+    computed = run_on_opencl(model, tmp_path)
+    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, computed.given)
+    for (name, made), contents in zip(computed.made.items(), expected, strict=True):
+        np.testing.assert_allclose(made, contents, rtol=2e-5, atol=2e-6, err_msg=name)
 
 
 def test_convolutions_take_their_followers_in(tmp_path: Path) -> None:

@@ -13,16 +13,14 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from edgec.backends.executor import execute
-from edgec.backends.gpu.backend import GpuBackend
 from edgec.backends.gpu.kernels import make_launch_plan
 from edgec.backends.gpu.nvrtc import compile_cuda
 from edgec.build import BuildOptions, build
 from edgec.core.progress import Silent
 from edgec.core.target_files import load_target
 from edgec.report.schema import Verified
-from tests.backends.artifacts import run
-from tests.gpu.networks import ODD_SHAPES, RNG, network
+from tests.gpu.networks import ODD_SHAPES, network
+from tests.gpu.on_opencl import run_on_opencl
 from tests.models import mobile_net, residual_net
 
 _OF_ONE_KERNEL = ("positive", "stack", "flat", "share", "normal", "across", "most")
@@ -44,21 +42,15 @@ def _in_float(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def test_kernels_round_what_they_store_and_nothing_else(opencl: Path, tmp_path: Path) -> None:
     model = network(*ODD_SHAPES, dtype="float16")
-    plan = GpuBackend().plan(
-        ir.from_proto(model), load_target("opencl-generic"), name="net", threads=1, progress=Silent()
-    )
-    execute(plan, tmp_path, Silent())
-    assert not plan.fallbacks
-    feeds = {spec.name: RNG.standard_normal(spec.shape).astype(spec.dtype) for spec in plan.interface.inputs}
-    made, _ = run(plan, tmp_path, feeds)
-    single = {name: contents.astype(np.float32) for name, contents in feeds.items()}
+    computed = run_on_opencl(model, tmp_path)
+    single = {name: contents.astype(np.float32) for name, contents in computed.given.items()}
     expected = onnxruntime.InferenceSession(_in_float(model).SerializeToString()).run(None, single)
-    for spec, contents in zip(plan.interface.outputs, expected, strict=True):
-        if spec.name in _OF_ONE_KERNEL:  # rounded once, by half a spacing
+    for (name, made), contents in zip(computed.made.items(), expected, strict=True):
+        if name in _OF_ONE_KERNEL:  # rounded once, by half a spacing
             allowed = np.abs(contents) * 0.51 * _SPACING + 1e-5
         else:  # rounded between kernels as well, whose sums may cancel
             allowed = np.full(contents.shape, _SPACING * np.max(np.abs(contents)))
-        assert np.all(np.abs(made[spec.name] - contents) <= allowed), spec.name
+        assert np.all(np.abs(made - contents) <= allowed), name
 
 
 @pytest.mark.parametrize("target", ["jetson-nano", "jetson-orin-nano"])

@@ -15,7 +15,15 @@ from dataclasses import dataclass, replace
 from edgec.backends.plan import Fallback, PlannedLayer
 from edgec.backends.tvm.code_generation import Kernel, groups_in_order, make_kernels, strides_of
 from edgec.backends.tvm.core_description import CoreDescription
-from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, FusedStep, KernelGroup, values_read
+from edgec.backends.tvm.fusion import (
+    FusedBlock,
+    FusedConditional,
+    FusedRepeat,
+    FusedStep,
+    KernelGroup,
+    values_made,
+    values_read,
+)
 from edgec.backends.tvm.kernel_graph import Value
 from edgec.backends.tvm.machine_code import KernelSource, compile_kernels
 from edgec.backends.tvm.memory import MemoryPlan, Region, plan_memory
@@ -125,7 +133,7 @@ def compile_parts(
 def transfers(block: FusedBlock, part: HostPart, memory: MemoryPlan) -> Transfers:
     """What is copied around the call of a part; parts of memory shared with others are copied whole."""
     start, end = block.steps.index(part.steps[0]), block.steps.index(part.steps[-1])
-    made_before = _roots((value for step in block.steps[:start] for value in _made(step)), memory)
+    made_before = _roots((value for step in block.steps[:start] for value in values_made(step)), memory)
     read_after = _roots((*_read(block.steps[end + 1 :]), *block.results), memory)
     strided = strides_of(block)
 
@@ -134,7 +142,7 @@ def transfers(block: FusedBlock, part: HostPart, memory: MemoryPlan) -> Transfer
 
     writes = [
         value
-        for value in dict.fromkeys(value for step in part.steps for value in _made(step))
+        for value in dict.fromkeys(value for step in part.steps for value in values_made(step))
         if has_place(value) and (memory.root(value)[0] in read_after or _is_output(value, memory))
     ]
     read = [value for value in _read(part.steps) if has_place(value) and memory.root(value)[0] in made_before]
@@ -202,19 +210,6 @@ def _read(steps: Iterable[FusedStep]) -> Iterator[Value]:
                 yield from (*_read(step.body.steps), *step.body.results)
             case _:
                 pass
-
-
-def _made(step: FusedStep) -> tuple[Value, ...]:
-    """What a step leaves behind."""
-    match step:
-        case KernelGroup():
-            return step.outputs
-        case FusedConditional():
-            return step.source.outputs
-        case FusedRepeat():
-            return (*step.source.carried_outputs, *step.source.collected)
-        case _:
-            return ()
 
 
 def _roots(values: Iterable[Value], memory: MemoryPlan) -> set[Value]:

@@ -118,6 +118,21 @@ def values_read(step: Step) -> Iterator[Value]:
             yield from step.scanned
 
 
+def values_made(step: FusedStep) -> tuple[Value, ...]:
+    """The values that a step leaves to those after it; a view is none, for it names a part of another."""
+    match step:
+        case KernelGroup():
+            return step.outputs
+        case FusedConditional():
+            return step.source.outputs
+        case FusedRepeat():
+            return (*step.source.carried_outputs, *step.source.collected)
+        case Overlay():
+            return (step.result,)
+        case View():
+            return ()
+
+
 def nested_blocks(step: Step) -> tuple[Block, ...]:
     """The blocks inside a step."""
     match step:

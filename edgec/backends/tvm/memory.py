@@ -15,7 +15,7 @@ from enum import Enum
 
 from edgec.backends.tvm.arena import Lifetime, pack
 from edgec.backends.tvm.constants import ConstantBlob
-from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, FusedStep, KernelGroup
+from edgec.backends.tvm.fusion import FusedBlock, FusedConditional, FusedRepeat, KernelGroup, values_made
 from edgec.backends.tvm.in_place import overwritable_inputs
 from edgec.backends.tvm.kernel_graph import Overlay, Value, View
 
@@ -301,18 +301,4 @@ class _Planner:
 
 
 def _made_in(block: FusedBlock) -> set[Value]:
-    return {value for step in block.steps for value in _outputs(step)}
-
-
-def _outputs(step: FusedStep) -> tuple[Value, ...]:
-    match step:
-        case KernelGroup():
-            return step.outputs
-        case FusedConditional():
-            return step.source.outputs
-        case FusedRepeat():
-            return (*step.source.carried_outputs, *step.source.collected)
-        case Overlay():
-            return (step.result,)
-        case View():
-            return ()
+    return {value for step in block.steps for value in values_made(step)}
