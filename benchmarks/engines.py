@@ -8,10 +8,8 @@ input and answers with the seconds of as many runs. All engines compute in fp32 
 from __future__ import annotations
 
 import ctypes
-import gc
 import inspect
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +24,7 @@ import machine
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from resident_memory import give_back_freed_memory, planned_bytes, resident_bytes
 
 Array = NDArray[np.generic]
 Inputs = dict[str, Array]
@@ -349,24 +348,6 @@ def aligned(size_bytes: int) -> NDArray[np.uint8]:
 ENGINES: dict[str, Callable[[Path, int, Inputs, Path], Run]] = {
     engine.__name__: engine for engine in (edgec, onnxruntime, openvino, iree, ncnn, mnn, litert)
 }
-
-
-def planned_bytes(folder: Path) -> dict[str, int] | None:
-    """Weights, arena and code of our artefact, as its report states them; None for other engines."""
-    report = folder / "artefact/report.json"
-    return json.loads(report.read_text(encoding="utf-8"))["memory"] if report.is_file() else None
-
-
-def give_back_freed_memory() -> None:
-    """What reading the network for its inputs left behind; an engine would take it over, and seem to need less."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process."""
-    fields = Path("/proc/self/statm").read_text().split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:

@@ -78,6 +78,20 @@ def _places(value: object) -> Iterator[tuple[dict[str, object] | list[object], s
             yield from _places(item)
 
 
+_FILES_OF_OTHER_KINDS = {
+    "empty": b"",
+    "one byte": b"\x08",
+    "zeros": bytes(1000),
+    "text": b"this is not a model\n" * 20,
+    "html": b"<!DOCTYPE html><html><body>404</body></html>",
+    "zip": b"PK\x03\x04" + bytes(100),
+    "gzip": b"\x1f\x8b\x08" + bytes(100),
+    "pickle": b"\x80\x04\x95" + bytes(100),
+    "hdf5": b"\x89HDF\r\n\x1a\n" + bytes(100),
+    "lfs pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+}
+
+
 @cache
 def hostile_models() -> dict[str, bytes]:
     """ONNX files that no tool should accept, by what is wrong with them."""
@@ -102,16 +116,7 @@ def hostile_models() -> dict[str, bytes]:
     typeless = TensorProto(name="w", data_type=99, dims=[1], raw_data=b"1234")
     add = helper.make_node("Add", ["x", "w"], ["y"])
     return {
-        "empty": b"",
-        "one byte": b"\x08",
-        "zeros": bytes(1000),
-        "text": b"this is not a model\n" * 20,
-        "html": b"<!DOCTYPE html><html><body>404</body></html>",
-        "zip": b"PK\x03\x04" + bytes(100),
-        "gzip": b"\x1f\x8b\x08" + bytes(100),
-        "pickle": b"\x80\x04\x95" + bytes(100),
-        "hdf5": b"\x89HDF\r\n\x1a\n" + bytes(100),
-        "lfs pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+        **_FILES_OF_OTHER_KINDS,
         "no graph": onnx.ModelProto(ir_version=8).SerializeToString(),
         "cycle": model(
             [helper.make_node("Add", ["x", "b"], ["a"]), helper.make_node("Relu", ["a"], ["b"]),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgec.backends.rtl.integer_graph import Border, Input, IntegerGraph
-from edgec.backends.rtl.netlist import ONE, Netlist
+from edgec.backends.rtl.netlist import ONE, Memory, Netlist
 from edgec.backends.rtl.packing import Packing
 
 _KINDS = {"float32": "f", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i"}
@@ -79,41 +79,25 @@ def netlist_tables(netlist: Netlist, delays: Mapping[str, int] | None = None) ->
         netlist: the cells.
         delays: of each kind of cell, in steps of the simulation; None for gates that take no time.
     """
-    sources: list[int] = []
-
-    def reserve(nets: Iterable[int]) -> int:
-        start = len(sources)
-        sources.extend(nets)
-        return start
-
+    sources = _Sources()
     known = delays or {}
     gates = [
-        f"{{{g.table}ull, {reserve(g.inputs)}, {g.output}, {len(g.inputs)}, {known.get(g.cell, 0)}}}"
+        f"{{{g.table}ull, {sources.reserve(g.inputs)}, {g.output}, {len(g.inputs)}, {known.get(g.cell, 0)}}}"
         for g in netlist.gates
     ]
     registers = [f"{{{f.data}, {f.output}, {f.initial}}}" for f in netlist.flip_flops]
-    memories, reads, writes = [], [], []
-    bits: list[int] = []
-    held = 0
-    for number, memory in enumerate(netlist.memories):
-        bits += [0] * (-len(bits) % 8)
-        memories.append(f"{{{len(bits) // 8}, {memory.words}, {memory.width}, {memory.address_bits}}}")
-        bits += memory.contents
-        for address, data in memory.reads:
-            reads.append(f"{{{number}, {reserve(address)}, {reserve(data)}, {held}}}")
-            held += memory.width
-        for address, data, enable in memory.writes:
-            writes.append(f"{{{number}, {reserve(address)}, {reserve(data)}, {reserve(enable)}}}")
-    packed = np.packbits(np.array(bits, np.uint8), bitorder="little").tolist()
+    memories = _Memories()
+    for memory in netlist.memories:
+        memories.append(memory, sources)
     counts = {
         "NETS": netlist.nets,
         "ONE_NET": ONE,
         "GATES": len(gates),
         "FLIP_FLOPS": len(registers),
-        "MEMORIES": len(memories),
-        "READS": len(reads),
-        "WRITES": len(writes),
-        "READ_BITS": held,
+        "MEMORIES": len(memories.rows),
+        "READS": len(memories.reads),
+        "WRITES": len(memories.writes),
+        "READ_BITS": memories.read_bits,
     }
     return "\n".join(
         [
@@ -122,20 +106,63 @@ def netlist_tables(netlist: Netlist, delays: Mapping[str, int] | None = None) ->
             "enum { " + ", ".join(f"{name} = {value}" for name, value in counts.items()) + " };",
             "struct gate { uint64_t table; uint32_t first, output; int inputs, delay; };",
             "struct flip_flop { uint32_t data, output; int initial; };",
-            "struct memory { uint32_t first, words, width, address_bits; };",
-            "struct memory_read { uint32_t memory, address, data, held; };",
-            "struct memory_write { uint32_t memory, address, data, enable; };",
-            _array("uint32_t", "sources", sources),
+            _array("uint32_t", "sources", sources.nets),
             _array("struct gate", "gates", gates),
             _array("struct flip_flop", "flip_flops", registers),
-            _array("struct memory", "memories", memories),
-            _array("struct memory_read", "memory_reads", reads),
-            _array("struct memory_write", "memory_writes", writes),
-            _array("uint8_t", "memory_bits", packed),
+            *memories.tables(),
             *_ports(netlist),
             "",
         ]
     )
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Lists of nets one behind the other; a row of a table knows its own by where it begins."""
+
+    nets: list[int] = field(default_factory=list)
+
+    def reserve(self, nets: Iterable[int]) -> int:
+        """Append a list; returns where it begins."""
+        start = len(self.nets)
+        self.nets.extend(nets)
+        return start
+
+
+@dataclass
+class _Memories:
+    """Rows of the memories and of their ports, the bits they begin with, and how many bits their reads hold."""
+
+    rows: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
+    bits: list[int] = field(default_factory=list)
+    read_bits: int = 0
+
+    def append(self, memory: Memory, sources: _Sources) -> None:
+        number = len(self.rows)
+        self.bits += [0] * (-len(self.bits) % 8)
+        self.rows.append(f"{{{len(self.bits) // 8}, {memory.words}, {memory.width}, {memory.address_bits}}}")
+        self.bits += memory.contents
+        for address, data in memory.reads:
+            row = f"{{{number}, {sources.reserve(address)}, {sources.reserve(data)}, {self.read_bits}}}"
+            self.reads.append(row)
+            self.read_bits += memory.width
+        for address, data, enable in memory.writes:
+            places = (sources.reserve(nets) for nets in (address, data, enable))
+            self.writes.append(f"{{{number}, {', '.join(map(str, places))}}}")
+
+    def tables(self) -> list[str]:
+        packed = np.packbits(np.array(self.bits, np.uint8), bitorder="little").tolist()
+        return [
+            "struct memory { uint32_t first, words, width, address_bits; };",
+            "struct memory_read { uint32_t memory, address, data, held; };",
+            "struct memory_write { uint32_t memory, address, data, enable; };",
+            _array("struct memory", "memories", self.rows),
+            _array("struct memory_read", "memory_reads", self.reads),
+            _array("struct memory_write", "memory_writes", self.writes),
+            _array("uint8_t", "memory_bits", packed),
+        ]
 
 
 def _ports(netlist: Netlist) -> list[str]:

@@ -24,7 +24,7 @@ def _subgraph(node: ir.Node, name: str) -> ir.Graph:
     return graph
 
 
-def _output(onnx_value: ir.Value, like: Value) -> Value:
+def _named(onnx_value: ir.Value, like: Value) -> Value:
     return Value(str(onnx_value.name), like.shape, like.dtype)
 
 
@@ -57,7 +57,7 @@ def conditional(node: ir.Node, lowering: Lowering) -> None:
                 "which one is computed at run time",
                 _FIX,
             )
-    outputs = tuple(_output(output, result) for output, result in zip(node.outputs, chosen.results, strict=True))
+    outputs = tuple(_named(output, result) for output, result in zip(node.outputs, chosen.results, strict=True))
     lowering.steps.append(Conditional(label(node), _scalar(lowering, condition), chosen, otherwise, outputs))
     for output, made in zip(node.outputs, outputs, strict=True):
         lowering.define(output, made)
@@ -73,8 +73,9 @@ def _check_carried(carried: Sequence[Value], results: Sequence[Value]) -> None:
             )
 
 
-def _parameter(onnx_value: ir.Value, like: Value) -> Value:
-    return Value(str(onnx_value.name), like.shape, like.dtype)
+def _stacks(names: Sequence[str], slices: Sequence[Value], trips: int) -> tuple[Value, ...]:
+    """What collects the slices that the iterations make, one behind the other."""
+    return tuple(Value(name, (trips, *part.shape), part.dtype) for name, part in zip(names, slices, strict=True))
 
 
 @lowers("Loop")
@@ -92,7 +93,7 @@ def loop(node: ir.Node, lowering: Lowering) -> None:
     parameters = (
         Value(str(body.inputs[0].name), (), "int64"),
         Value(str(body.inputs[1].name), (), "bool"),
-        *(_parameter(x, value) for x, value in zip(body.inputs[2:], carried, strict=True)),
+        *(_named(x, value) for x, value in zip(body.inputs[2:], carried, strict=True)),
     )
     block = lowering.nested(body, parameters)
     going = block.results[0]
@@ -102,13 +103,8 @@ def loop(node: ir.Node, lowering: Lowering) -> None:
     fixed = count is not None and not tests and (condition is None or known is not None)
     if slices and not fixed:
         raise UnsupportedNodeError("it collects outputs, but its number of iterations is computed at run time", _FIX)
-    outputs = (
-        *(_output(x, value) for x, value in zip(node.outputs, carried, strict=False)),
-        *(
-            Value(str(x.name), (trips, *part.shape), part.dtype)
-            for x, part in zip(node.outputs[len(carried) :], slices, strict=True)
-        ),
-    )
+    finals = tuple(_named(x, value) for x, value in zip(node.outputs, carried, strict=False))
+    collected = _stacks([str(x.name) for x in node.outputs[len(carried) :]], slices, trips)
     lowering.steps.append(
         Repeat(
             node=label(node),
@@ -118,14 +114,14 @@ def loop(node: ir.Node, lowering: Lowering) -> None:
             tests_condition=tests,
             body=block,
             carried=carried,
-            carried_outputs=outputs[: len(carried)],
+            carried_outputs=finals,
             scanned=(),
             scanned_reversed=(),
-            collected=outputs[len(carried) :],
+            collected=collected,
             collected_reversed=tuple(False for _ in slices),
         )
     )
-    for output, made in zip(node.outputs, outputs, strict=True):
+    for output, made in zip(node.outputs, (*finals, *collected), strict=True):
         lowering.define(output, made)
 
 
@@ -167,20 +163,14 @@ def scan(node: ir.Node, lowering: Lowering) -> None:
     trips = scanned[0].shape[0]
     iteration = Value(f"{label(node)}.iteration", (), "int64")
     running = Value(f"{label(node)}.running", (), "bool")
-    parameters = [_parameter(x, value) for x, value in zip(body.inputs, carried, strict=False)]
-    parameters += [
-        Value(str(x.name), value.shape[1:], value.dtype)
-        for x, value in zip(body.inputs[len(carried) :], scanned, strict=True)
-    ]
+    parts = [Value(value.name, value.shape[1:], value.dtype) for value in scanned]
+    parameters = [_named(x, value) for x, value in zip(body.inputs, (*carried, *parts), strict=True)]
     inner = lowering.nested(body, parameters)
     block = Block((iteration, running, *parameters), (running, *inner.results), inner.steps)
     _check_carried(carried, inner.results[: len(carried)])
     slices = inner.results[len(carried) :]
-    finals = tuple(_output(x, value) for x, value in zip(node.outputs, carried, strict=False))
-    stacked = tuple(
-        Value(f"{x.name}.stacked", (trips, *part.shape), part.dtype)
-        for x, part in zip(node.outputs[len(carried) :], slices, strict=True)
-    )
+    finals = tuple(_named(x, value) for x, value in zip(node.outputs, carried, strict=False))
+    stacked = _stacks([f"{x.name}.stacked" for x in node.outputs[len(carried) :]], slices, trips)
     lowering.steps.append(
         Repeat(
             node=label(node),
@@ -199,8 +189,13 @@ def scan(node: ir.Node, lowering: Lowering) -> None:
     )
     for output, made in zip(node.outputs, finals, strict=False):
         lowering.define(output, made)
-    axes = node.attributes.get_ints("scan_output_axes", (0,) * len(slices))
-    for output, made, axis in zip(node.outputs[len(carried) :], stacked, axes, strict=True):
+    _define_moved(node, lowering, stacked)
+
+
+def _define_moved(node: ir.Node, lowering: Lowering, stacked: Sequence[Value]) -> None:
+    """The last outputs of a Scan, with the axis of the iterations where it is asked for."""
+    axes = node.attributes.get_ints("scan_output_axes", (0,) * len(stacked))
+    for output, made, axis in zip(node.outputs[len(node.outputs) - len(stacked) :], stacked, axes, strict=True):
         place = normalized_axis(axis, len(made.shape))
         lowering.define(output, _moved(lowering, made, place, str(output.name), to_front=False))
 

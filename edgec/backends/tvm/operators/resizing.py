@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -173,37 +173,15 @@ def _resample(
     name = f"{output_name(node.outputs[0], last)}.axis{axis}"
     working = source.value.dtype if is_float(source.value.dtype) else "float32"
     taps = table.indices.shape[1]
-    operands: list[Value] = [source.value]
-    if rule is None:
-        operands.append(lowering.literal(f"{name}.indices", table.indices))
-        operands.append(
-            lowering.literal(f"{name}.weights", np.where(table.outside[:, None], 0, table.weights).astype(working))
-        )
-        if table.outside.any() and extrapolation:
-            operands.append(lowering.literal(f"{name}.outside", (table.outside * extrapolation).astype(working)))
+    literals = [] if rule is not None else _literals(lowering, name, table, extrapolation, working)
 
     def compute(tensors: Sequence[object]) -> Sequence[object]:
         x = Reader(tensors[0], last)
-
-        def at(*i: Expression) -> Expression:
-            if rule is not None:
-                place = tirx.indexdiv(i[axis] * rule[0], rule[1])
-                return tirx.Cast(dtype, x(*i[:axis], place, *i[axis + 1 :]))
-            indices, weights = Reader(tensors[1]), Reader(tensors[2])
-
-            def tap(number: Expression) -> Expression:
-                read = x(*i[:axis], indices(i[axis], number), *i[axis + 1 :])
-                return tirx.Cast(working, read) * weights(i[axis], number)
-
-            if taps > _UNROLLED_TAPS:
-                over = te.reduce_axis((0, taps), name="tap")
-                return te.sum(tap(over), axis=over)
-            total = tap(0)
-            for number in range(1, taps):
-                total = total + tap(number)
-            return total
-
-        made = stage(shape, at, channels_last=last, name="resampled")
+        if rule is not None:
+            made = stage(shape, _copy(x, axis, rule, dtype), channels_last=last, name="resampled")
+        else:
+            weighted = _weighted(x, axis, Reader(tensors[1]), Reader(tensors[2]), taps, working)
+            made = stage(shape, weighted, channels_last=last, name="resampled")
         if len(tensors) == 4:
             value, before = Reader(tensors[3]), made
             made = stage(shape, lambda *i: before(*i) + value(i[axis]), channels_last=last, name="extrapolated")
@@ -214,4 +192,43 @@ def _resample(
 
     pattern = Pattern.INJECTIVE if taps == 1 else Pattern.REDUCTION
     described = (name, to_memory(shape, last), dtype)
-    return Form(lowering.emit(node, pattern, operands, described, compute), last)
+    return Form(lowering.emit(node, pattern, [source.value, *literals], described, compute), last)
+
+
+def _literals(lowering: Lowering, name: str, table: ResampleTable, extrapolation: float, working: str) -> list[Value]:
+    """The table as operands: indices, weights, and what is added outside of the input if it is not zero."""
+    outside = table.outside
+    weights = np.where(outside[:, None], 0, table.weights).astype(working)
+    literals = [lowering.literal(f"{name}.indices", table.indices), lowering.literal(f"{name}.weights", weights)]
+    if outside.any() and extrapolation:
+        literals.append(lowering.literal(f"{name}.outside", (outside * extrapolation).astype(working)))
+    return literals
+
+
+def _copy(x: Reader, axis: int, rule: tuple[int, int], dtype: str) -> Callable[..., Expression]:
+    multiply, divide = rule
+
+    def at(*i: Expression) -> Expression:
+        place = tirx.indexdiv(i[axis] * multiply, divide)
+        return tirx.Cast(dtype, x(*i[:axis], place, *i[axis + 1 :]))
+
+    return at
+
+
+def _weighted(
+    x: Reader, axis: int, indices: Reader, weights: Reader, taps: int, working: str
+) -> Callable[..., Expression]:
+    def at(*i: Expression) -> Expression:
+        def tap(number: Expression) -> Expression:
+            read = x(*i[:axis], indices(i[axis], number), *i[axis + 1 :])
+            return tirx.Cast(working, read) * weights(i[axis], number)
+
+        if taps > _UNROLLED_TAPS:
+            over = te.reduce_axis((0, taps), name="tap")
+            return te.sum(tap(over), axis=over)
+        total = tap(0)
+        for number in range(1, taps):
+            total = total + tap(number)
+        return total
+
+    return at
