@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgec.cli import terminal
-from edgec.cli.options import Json, Quiet, Shapes, parse_shapes
+from edgec.cli.options import Json, Shapes, parse_shapes
 from edgec.cli.progress import watched
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ TripleRegisters = Annotated[
 ProjectFile = Annotated[
     Path | None, typer.Option("--project", metavar="FILE", help="A project file; ./edgec.toml if it exists.")
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing unless it fails; the report is in the folder.")
+]
 
 
 def build(
@@ -145,8 +148,9 @@ def _show(options: BuildOptions, result: BuildResult, *, json: bool, quiet: bool
 
         terminal.write(write_json(result.report).decode())
         return
+    if quiet:
+        return
     from edgec.report.terminal import TerminalReport
 
     terminal.write_rich(TerminalReport(result.report))
-    if not quiet:
-        terminal.say(f"wrote {options.out}")
+    terminal.say(f"wrote {options.out}")

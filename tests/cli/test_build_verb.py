@@ -54,6 +54,12 @@ def test_stdout_of_a_json_build_is_the_report(invoke: Invoke, small_model: Path,
     assert "\x1b" not in outcome.err
 
 
+def test_a_quiet_build_prints_nothing(invoke: Invoke, small_model: Path, tmp_path: Path) -> None:
+    outcome = invoke("build", small_model, "-t", "host", "-o", tmp_path / "out", "--quiet")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
+    assert (tmp_path / "out" / "report.json").is_file()
+
+
 @pytest.mark.parametrize("rendering", ["terminal", "markdown", "html", "json"])
 def test_every_rendering(invoke: Invoke, built: Path, rendering: str) -> None:
     outcome = invoke("report", built, "--format", rendering)
