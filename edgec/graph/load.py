@@ -18,6 +18,7 @@ from edgec.core.errors import EdgecError
 from edgec.graph.contractions import check_contractions
 from edgec.graph.quantization_qonnx import QONNX_DOMAIN, add_missing_functions
 from edgec.graph.quiet import quiet_onnx_ir
+from edgec.graph.reserved_names import RESERVED_NAMES
 from edgec.graph.shapes import infer_shapes
 from edgec.graph.structure import check_structure, graphs_of, tensors_of
 from edgec.graph.weights import WeightFiles, map_file, mapped_tensor
@@ -34,15 +35,6 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"{", "JSON"),
     (0, b"\x80\x02", "a Python pickle (a PyTorch checkpoint?)"),
     (0, b"\x80\x04", "a Python pickle"),
-)
-
-_C_KEYWORDS = frozenset(
-    (
-        *("auto", "break", "case", "char", "const", "continue", "default", "do", "double"),
-        *("else", "enum", "extern", "float", "for", "goto", "if", "inline", "int"),
-        *("long", "main", "register", "restrict", "return", "short", "signed", "sizeof", "static"),
-        *("struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while"),
-    )
 )
 
 _READER_ERRORS = (
@@ -66,7 +58,7 @@ class LoadedModel:
     Attributes:
         model: functions inlined, nodes in order, shapes inferred; large weights are read-only arrays over the mapped
             file, not necessarily aligned.
-        name: stem of the file name as a C identifier.
+        name: stem of the file name, as an artefact may be named.
         sha256: of the model file followed by its data files, in order of their locations.
         path: the file.
     """
@@ -97,7 +89,7 @@ def load_model(path: Path, *, quantisers: bool = False) -> LoadedModel:
     _inline_and_sort(model, quantisers)
     infer_shapes(model)
     check_contractions(model)
-    return LoadedModel(model, identifier(path.stem), _sha256(path, files.external_paths), path)
+    return LoadedModel(model, network_name(path.stem), _sha256(path, files.external_paths), path)
 
 
 def model_sha256(path: Path) -> str:
@@ -116,9 +108,16 @@ def model_sha256(path: Path) -> str:
 
 
 def identifier(text: str) -> str:
-    """A text as a C identifier: other characters become `_`; a leading digit or a keyword gets a prefix."""
+    """A text as a C identifier: other characters become `_`; a leading digit gets a prefix."""
     name = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_") or "model"
-    return f"model_{name}" if name[0].isdigit() or name in _C_KEYWORDS else name
+    return f"model_{name}" if name[0].isdigit() else name
+
+
+def network_name(text: str) -> str:
+    """The name of a network in its artefact; one that is taken, or begins as edgec's own do, gets a prefix."""
+    name = identifier(text)
+    folded = name.lower()
+    return f"model_{name}" if folded in RESERVED_NAMES or folded.startswith("edgec") else name
 
 
 _EXPORT_AGAIN = "the file seems altered or cut short: export or copy it again"

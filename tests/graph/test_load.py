@@ -13,7 +13,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgec.graph.load import identifier, load_model
+from edgec.graph.load import load_model, network_name
 from edgec.graph.reference import ReferenceSession
 from tests.models import ALL_MODELS, OLDEST_OPSET, conv_net
 
@@ -135,7 +135,9 @@ def test_operators_of_other_domains_load(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "name"),
     [("net", "net"), ("ch_ppocr v2.0-cls", "ch_ppocr_v2_0_cls"), ("7net", "model_7net"), ("int", "model_int"),
-     ("–", "model"), ("größe", "gr_e")],
+     ("–", "model"), ("größe", "gr_e"), ("edgec", "model_edgec"), ("Edgec-runtime", "model_Edgec_runtime"),
+     ("main", "model_main"), ("stdio", "model_stdio"), ("wire", "model_wire"), ("m", "model_m"), ("maths", "maths")],
 )  # fmt: skip
-def test_identifier(text: str, name: str) -> None:
-    assert identifier(text) == name
+def test_a_network_has_a_name_that_nothing_else_has(text: str, name: str) -> None:
+    assert network_name(text) == name
+    assert network_name(name) == name

@@ -16,7 +16,7 @@ from edgec.core.interface import Interface
 from edgec.core.progress import Progress, Silent
 from edgec.core.target import Target
 from edgec.core.target_gpu import Gpu
-from edgec.graph.load import identifier
+from edgec.graph.load import network_name
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class GpuBackend(Backend):
         Raises:
             EdgecError: EC0401 with every unsupported node in `details`; EC0402 if the compiler refuses a kernel.
         """
-        kernels = make_launch_plan(model, target, name=identifier(name), progress=progress)
+        kernels = make_launch_plan(model, target, name=network_name(name), progress=progress)
         return plan_of_kernels(kernels, target, progress)
 
 

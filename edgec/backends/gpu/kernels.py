@@ -44,7 +44,7 @@ from edgec.core.codes.backend import UNSUPPORTED_NODES
 from edgec.core.errors import EdgecError
 from edgec.core.progress import Progress
 from edgec.core.target import Target
-from edgec.graph.load import identifier
+from edgec.graph.load import network_name
 from edgec.graph.shapes import model_inputs
 
 _SPACES = {
@@ -122,7 +122,7 @@ def make_launch_plan(model: ir.Model, target: Target, *, name: str, progress: Pr
 def _plan_of(
     graph: KernelGraph, inputs: tuple[str, ...], outputs: tuple[str, ...], target: Target, progress: Progress
 ) -> GpuKernels:
-    symbol = identifier(graph.name)
+    symbol = network_name(graph.name)
     block = fuse(lay_over(without_dead_steps(graph.main)), gathered_channels=LANES)
     kernels = _kernels(block, symbol, target, progress)
     parts = host_parts(block, kernels)

@@ -34,7 +34,7 @@ from edgec.core.progress import Progress
 from edgec.core.target import Target
 from edgec.core.target_hls import Hls, HlsTool
 from edgec.core.tensor import TensorSpec
-from edgec.graph.load import identifier
+from edgec.graph.load import network_name
 
 PROJECT = "project"
 
@@ -58,7 +58,7 @@ class HlsBackend(Backend):
         hls = _section(target)
         progress.start("derive the type of every value")
         network = with_types(_network(model, hls), hls)
-        symbol = identifier(name).lower()
+        symbol = network_name(name).lower()
         progress.start(f"write the project for {hls.tool.value}")
         files = _files(network, hls, symbol)
         simulated = can_simulate(hls.tool)

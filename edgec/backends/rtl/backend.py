@@ -19,7 +19,7 @@ from edgec.core.interface import Interface
 from edgec.core.progress import Progress
 from edgec.core.target import Asic, Fpga, Target
 from edgec.core.tensor import TensorSpec
-from edgec.graph.load import identifier
+from edgec.graph.load import network_name
 
 _LEAST_ADDERS_A_PRODUCT = 2.0
 """An unrolled product takes more adder bits than this on average; networks far beyond a device are not even tried."""
@@ -43,7 +43,7 @@ class RtlBackend(Backend):
         """
         progress.start("turn the network into integers")
         graph = integer_graph(model)
-        symbol = identifier(name)
+        symbol = network_name(name)
         progress.start("write the Verilog")
         if target.fpga is not None:
             made = _for_fpga(graph, symbol, target.fpga)

@@ -30,7 +30,7 @@ from edgec.core.interface import Interface
 from edgec.core.progress import Progress
 from edgec.core.target import Target
 from edgec.core.tensor import TensorSpec
-from edgec.graph.load import identifier
+from edgec.graph.load import network_name
 from edgec.graph.shapes import model_inputs
 
 
@@ -89,7 +89,7 @@ def plan_graph(
     progress: Progress,
 ) -> BuildPlan:
     """The build plan of a kernel graph, whose values may have other names than the model's inputs and outputs."""
-    symbol = identifier(graph.name)
+    symbol = network_name(graph.name)
     block = fuse(lay_over(without_dead_steps(graph.main)))
     kernels, code = _compile(block, symbol, target, threads, progress)
     scratch = {
