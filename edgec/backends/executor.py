@@ -13,8 +13,11 @@ from edgec.backends.plan import BuildPlan, Command, Tool
 from edgec.core.codes.tool import PATH_OUTSIDE, TOOL_FAILED, TOOL_LEFT_NOTHING, TOOL_MISSING, WRITE_FAILED
 from edgec.core.errors import EdgecError
 from edgec.core.progress import Progress
+from edgec.core.tool_chain import tool_chain_environment
 
 _LAST_LINES = 20
+_SCRATCH = ".tool-chain"
+"""In the folder where commands run."""
 _VERSION_SECONDS = 120
 
 
@@ -39,9 +42,12 @@ def execute(plan: BuildPlan, folder: Path, progress: Progress) -> None:
     for path in products:
         _write(folder / path, plan.files.get(path))
     progress.start("compile and link", total=len(plan.commands))
-    for command in plan.commands:
-        _run(command, tools[command.tool], folder)
-        progress.advance()
+    try:
+        for command in plan.commands:
+            _run(command, tools[command.tool], folder)
+            progress.advance()
+    finally:
+        _remove(folder / _SCRATCH)
     for path in plan.discard:
         _remove(folder / path)
 
@@ -127,11 +133,9 @@ def _captured(
 
 
 def _environment(outer: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment, with a cache for the tool chain that outlives the artefact and no other influence."""
-    cache = Path(outer.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgec" / "zig"
-    defaults = {"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache / "local")}
+    """The caller's environment without what would show in the products."""
     fixed = {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C", "ZERO_AR_DATE": "1"}
-    return {**defaults, **outer, **fixed}
+    return {**tool_chain_environment(outer, Path(_SCRATCH)), **fixed}
 
 
 def _remove(path: Path) -> None:

@@ -21,10 +21,13 @@ _KEPT_AFTER_EVICTION = 0.8
 
 
 def cache_folder() -> Path:
-    """`EDGEC_CACHE` if it is set, else `edgec` in the user's cache folder (XDG base directory specification)."""
+    """`EDGEC_CACHE` if it is set, else `user_cache_folder`."""
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
-    if chosen:
-        return Path(chosen)
+    return Path(chosen) if chosen else user_cache_folder()
+
+
+def user_cache_folder() -> Path:
+    """`edgec` in the user's cache folder (XDG base directory specification)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "edgec"
 
 

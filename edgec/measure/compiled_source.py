@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from edgec.core.cache import Cache, cache_folder, key_of
+from edgec.core.cache import Cache, key_of
 from edgec.core.codes.tool import TOOL_MISSING
 from edgec.core.errors import EdgecError
+from edgec.core.tool_chain import tool_chain_environment
 
 
 def shared_library(folder: str, name: str, options: Sequence[str]) -> bytes:
@@ -41,9 +42,7 @@ def _compiled(source: bytes, name: str, options: Sequence[str]) -> bytes:
         scratch = Path(folder)
         (scratch / name).write_bytes(source)
         command = [sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", "-O2", *options, "-o", "made.so", name]
-        # Not in the folder of the library: the compiler's own cache is to outlive it.
-        zig = str(cache_folder() / "zig")
-        environment = {"ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": f"{zig}/local", **os.environ}
+        environment = tool_chain_environment(os.environ, scratch / "objects")
         done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, check=False)
         if done.returncode != 0:
             last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]

@@ -38,6 +38,16 @@ def test_files_and_products_stay_and_what_is_discarded_goes(tmp_path: Path) -> N
     assert left == {"src/a.txt", "out/made"}
 
 
+def test_what_the_tool_chain_compiles_of_a_build_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    files = {"a.c": b"int twice(int x) { return 2 * x; }\n"}
+    commands = (Command("zig", ("cc", "-c", "a.c", "-o", "a.o"), "a.o", "compile it"),)
+    zig = Tool("zig", (sys.executable, "-m", "ziglang"), "pip install ziglang")
+    execute(plan(files=files, commands=commands, tools=(zig,), discard=()), tmp_path / "built", Silent())
+    assert {path.name for path in (tmp_path / "built").iterdir()} == {"a.c", "a.o"}
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".o"] == []
+
+
 def test_a_missing_tool_is_found_before_anything_is_written(tmp_path: Path) -> None:
     tool = Tool("python", ("no-such-program",), "apt install no-such-program")
     with pytest.raises(EdgecError) as caught:

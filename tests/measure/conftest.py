@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgec.core.cache import cache_folder
 from edgec.core.interface import Interface
 from edgec.core.tensor import TensorSpec
+from edgec.core.tool_chain import tool_chain_environment
 from edgec.measure.running import Sample
 
 SOURCE = Path(__file__).with_name("runner.c")
@@ -27,19 +27,12 @@ def _interface(emulator: tuple[str, ...] = ()) -> Interface:
     return Interface(symbol="tiny", inputs=(spec,), outputs=(twice,), runner="bin/tiny-run", emulator=emulator)
 
 
-def _environment() -> dict[str, str]:
-    """The tool chain's cache that builds of artefacts use too, so that the C library is compiled once."""
-    zig = str(cache_folder() / "zig")
-    return {"ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": f"{zig}/local", **os.environ}
-
-
 def _build(folder: Path, triple: str) -> Path:
     (folder / "bin").mkdir()
     for name, definitions in (("", ()), ("-twice", ("-DREPEATS=2",)), ("-clock", ("-DREADINGS=1",))):
         compiler = [sys.executable, "-m", "ziglang", "cc", "-target", triple, *FLAGS, *definitions]
-        subprocess.run(
-            [*compiler, str(SOURCE), "-o", str(folder / "bin" / f"tiny-run{name}")], check=True, env=_environment()
-        )
+        command = [*compiler, str(SOURCE), "-o", str(folder / "bin" / f"tiny-run{name}")]
+        subprocess.run(command, check=True, env=tool_chain_environment(os.environ, folder / "objects"))
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -14,10 +15,11 @@ import pytest
 from edgec.core.interface import Interface
 from edgec.core.metric import Unavailable
 from edgec.core.target_files import load_target
+from edgec.core.tool_chain import tool_chain_environment
 from edgec.measure.avx512_stand_ins import with_stand_ins
 from edgec.measure.emulated_counts import EmulatedCounts, count_inference
 from edgec.measure.running import Sample
-from tests.measure.conftest import FLAGS, SOURCE, _environment, _interface
+from tests.measure.conftest import FLAGS, SOURCE, _interface
 
 WIDE = ("-mcpu=x86_64_v4", "-mprefer-vector-width=512")
 WIDE_KERNELS = '-Dnoinline=noinline,target("avx512f")'
@@ -53,7 +55,7 @@ def library(folder: Path, source: str, *options: str) -> bytes:
     (folder / "code.c").write_text(source)
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-shared", "-nostdlib", "-O2"]
     command = [*compiler, "-fPIC", "-g0", "-D__MM_MALLOC_H", *options, "code.c", "-o", "code.so"]
-    subprocess.run(command, check=True, cwd=folder, env=_environment())
+    subprocess.run(command, check=True, cwd=folder, env=tool_chain_environment(os.environ, folder / "objects"))
     return (folder / "code.so").read_bytes()
 
 
@@ -123,7 +125,7 @@ def counted(folder: Path, options: tuple[str, ...], sample: Sample) -> EmulatedC
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl"]
     compiled = [*compiler, "-O2", "-g0", "-fno-builtin", "-Dvolatile=", *options, "-c", str(SOURCE), "-o", "runner.o"]
     for command in (compiled, [*compiler, *FLAGS, "runner.o", "-o", "bin/tiny-run"]):
-        subprocess.run(command, check=True, cwd=folder, env=_environment())
+        subprocess.run(command, check=True, cwd=folder, env=tool_chain_environment(os.environ, folder / "objects"))
     interface: Interface = _interface()
     found = count_inference(folder, interface, sample, load_target("host").core)
     assert isinstance(found, EmulatedCounts), found

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import edgec.hw.entropy
-from edgec.core.cache import cache_folder
+from edgec.core.tool_chain import tool_chain_environment
 
 Program = tuple[str, ...]
 """A command line."""
@@ -22,14 +22,13 @@ _SOURCES = Path(edgec.hw.entropy.__file__).parent
 
 
 def _compiled(folder: Path, triple: str) -> str:
-    zig = str(cache_folder() / "zig")
     program = folder / f"entropy-{triple}"
     sources = [str(Path(__file__).with_name("entropy_cases.c")), str(_SOURCES / "edgec_entropy.c")]
     flags = ("-O2", "-g0", "-static", "-s", "-Wall", "-Wextra", "-Werror", "-I", str(_SOURCES))
     subprocess.run(
         [sys.executable, "-m", "ziglang", "cc", "-target", triple, *flags, *sources, "-o", str(program)],
         check=True,
-        env={"ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": f"{zig}/local", **os.environ},
+        env=tool_chain_environment(os.environ, folder / "objects"),
     )
     return str(program)
 
