@@ -15,7 +15,16 @@ from edgec.core.tensor import Sample, TensorSpec
 from edgec.graph.inputs import sample_inputs
 from edgec.graph.reference import ReferenceSession
 from edgec.graph.shapes import model_inputs, static_shape
-from edgec.measure.audit import Outcome, accuracies, audit_answers, audit_errors, outcome, ranks_classes, sample_error
+from edgec.measure.audit import (
+    Outcome,
+    accuracies,
+    along_one_axis,
+    audit_answers,
+    audit_errors,
+    outcome,
+    ranks_classes,
+    sample_error,
+)
 from edgec.measure.audit_records import AnswerAudit, ErrorAudit, SampleError
 from edgec.measure.thumbnail import thumbnail
 
@@ -64,7 +73,8 @@ class Evaluation:
     def compare(self, original: ir.Model, built: ir.Model, progress: Progress, *, audited: bool) -> Comparison:
         """Run both models on the evaluation samples, each sample once.
 
-        The first output is taken for scores of classes where the samples have class labels, or where it looks so.
+        The first output is taken for scores of classes where it is a vector and the samples have class labels, and
+        where it is one of real numbers and they have no labels at all, which nobody can tell from an embedding.
 
         Args:
             original: the model as it was given.
@@ -81,7 +91,12 @@ class Evaluation:
         progress.start("evaluate", total=len(samples))
         outcomes, errors = _run(original, built, samples, progress)
         source = f"ONNX Runtime on {len(samples)} evaluation samples"
-        accuracy = _accuracies(outcomes, source) if labelled else _no_labels(self.source)
+        if not labelled:
+            accuracy = _no_labels(self.source)
+        elif outcomes:
+            accuracy = _accuracies(outcomes, source)
+        else:
+            accuracy = _missing("the first output does not have one element for each class")
         if not audited:
             return Comparison(accuracy, None)
         by_index = dict(samples)
@@ -140,14 +155,19 @@ def _run(
     for index, sample in samples:
         expected, got = before.run(sample.inputs), after.run(sample.inputs)
         scores, new_scores = (next(iter(outputs.values())) for outputs in (expected, got))
-        label = int(sample.label.item()) if sample.label is not None and _is_class(sample.label) else None
         # The first sample decides for all: the shape of an output may depend on its input.
-        if outcomes or (not errors and (label is not None or ranks_classes(scores))):
+        if outcomes or (not errors and _answers(sample.label, scores)):
+            label = None if sample.label is None else int(sample.label.item())
             outcomes.append(outcome(index, label, scores, new_scores))
         else:
             errors.append(sample_error(index, expected, got))
         progress.advance()
     return outcomes, errors
+
+
+def _answers(label: np.ndarray | None, scores: np.ndarray) -> bool:
+    """Whether the place of an output's largest element is an answer; targets of a regression say that it is none."""
+    return ranks_classes(scores) if label is None else _is_class(label) and along_one_axis(scores)
 
 
 def _accuracies(outcomes: Sequence[Outcome], source: str) -> dict[str, Metric]:
@@ -156,6 +176,9 @@ def _accuracies(outcomes: Sequence[Outcome], source: str) -> dict[str, Metric]:
 
 
 def _no_labels(source: DataSource | None) -> dict[str, Metric]:
-    reason = "the data has no class labels" if source else "no labelled data; give some with --data"
+    return _missing("the data has no class labels" if source else "no labelled data; give some with --data")
+
+
+def _missing(reason: str) -> dict[str, Metric]:
     missing = Unavailable(unavailable=reason)
     return {"accuracy_original": missing, "accuracy": missing}

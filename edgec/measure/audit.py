@@ -56,8 +56,13 @@ class Outcome:
 
 
 def ranks_classes(scores: np.ndarray) -> bool:
-    """Whether an output looks like one score for each class: real numbers along a single axis."""
-    return scores.dtype.kind == "f" and scores.size > 1 and max(scores.shape) == scores.size
+    """Whether an output may be one score for each class: real numbers along a single axis; so may be an embedding."""
+    return scores.dtype.kind == "f" and along_one_axis(scores)
+
+
+def along_one_axis(scores: np.ndarray) -> bool:
+    """Whether an output has several elements, all along one axis, so that the largest of them is an answer."""
+    return scores.size > 1 and max(scores.shape) == scores.size
 
 
 def outcome(index: int, label: int | None, before: np.ndarray, after: np.ndarray) -> Outcome:

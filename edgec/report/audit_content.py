@@ -122,7 +122,10 @@ def _answers_in_words(audit: AnswerAudit) -> tuple[str, ...]:
         f"{formatting.percent(share.high)}."
     )
     if not audit.labelled or audit.p_value is None:
-        return kept, "The data has no class labels, so nobody knows which of the answers are right."
+        return kept, (
+            "The data has no class labels, so nobody knows which of the answers are right, nor whether the first "
+            "output ranks classes: of an embedding or of coordinates only the error says something."
+        )
     balance = f"{audit.lost:,} were right and are wrong now, {audit.gained:,} were wrong and are right now"
     if audit.lost == audit.gained:
         verdict = "accuracy is the same."

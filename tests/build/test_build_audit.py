@@ -138,6 +138,22 @@ def test_a_network_that_ranks_nothing_has_its_largest_errors_shown(tmp_path: Pat
     assert all(example.picture for example in audit.examples)
 
 
+def test_targets_of_a_regression_are_no_classes(tmp_path: Path) -> None:
+    models = (pictures_network(), pictures_network(shift=30.0))
+    comparison = compared(tmp_path, models, x=images(50), y=np.zeros((50, 5), np.float32))
+    assert isinstance(comparison.audit, ErrorAudit)
+    assert isinstance(comparison.accuracy["accuracy"], Unavailable)
+
+
+def test_class_labels_make_no_accuracy_of_an_output_that_ranks_nothing(tmp_path: Path) -> None:
+    models = (pictures_network(ranks_classes=False), pictures_network(ranks_classes=False))
+    comparison = compared(tmp_path, models, x=images(50), y=np.zeros(50, np.int64))
+    assert isinstance(comparison.audit, ErrorAudit)
+    missing = comparison.accuracy["accuracy"]
+    assert isinstance(missing, Unavailable)
+    assert "one element for each class" in missing.unavailable
+
+
 def test_made_up_inputs_are_not_audited() -> None:
     model = ir.from_proto(pictures_network())
     comparison = evaluate(None, model, 0).compare(model, model, Silent(), audited=True)
