@@ -2,15 +2,19 @@
 
     python benchmarks/binary_kernels.py
 
-One thread. Times are medians in microseconds of the kernel alone, with its epilogue; what packs the signs of the input,
-and changes of layout at the borders of the model, are shown beside it.
+Writes benchmarks/results/binary-kernels.json; `binary_kernels_page.py` makes a page of it. One thread. Times are
+medians in microseconds of the kernel alone, with its epilogue; what packs the signs of the input, and changes of layout
+at the borders of the model, are beside it.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
+from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -24,6 +28,7 @@ from edgec.backends.tvm.model_lowering import lower_graph
 from edgec.backends.tvm.schedules.rules import schedule
 from edgec.core.target_files import load_target
 
+OUT = Path(__file__).parent / "results" / "binary-kernels.json"
 CHANNELS, SIZE, ROUNDS = 256, 14, 30
 SHAPE = (1, CHANNELS, SIZE, SIZE)
 WINDOW = {"pads": [1, 1, 1, 1], "kernel_shape": [3, 3]}
@@ -79,13 +84,15 @@ class Layer:
 def main() -> None:
     core = CoreDescription.of(load_target("host"))
     layers = {kind: Layer(kind, core) for kind in ("binary", "int8", "fp32")}
+    around = machine.observe()
     times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in layers}
     for _ in range(ROUNDS):
         for kind, layer in layers.items():
             times[kind].append(layer.microseconds())
     medians = {kind: [statistics.median(part) for part in zip(*rows, strict=True)] for kind, rows in times.items()}
-    for kind, (kernel, rest) in medians.items():
-        print(f"{kind:7s} kernel {kernel:8.1f} us, rest {rest:8.1f} us, {kernel / medians['binary'][0]:5.2f} x binary")
+    rows = {kind: {"kernel_us": kernel, "rest_us": rest} for kind, (kernel, rest) in medians.items()}
+    found = {"machine": around.as_json(), "layers": rows}
+    OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
