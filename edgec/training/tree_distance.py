@@ -3,21 +3,44 @@
 For signs s of N weights, the tree's edge between channels i and j costs d_ij = (N − |s_i · s_j|) / 2 products at every
 place of the output, and the root N. Summed over all layers and divided by the products without trees this is the share
 that `compress-mst` reports, so λ says what a share is worth in loss. The tree is held between refreshes; the gradient
-passes the signs straight through. Source: Vo et al., "MST-compression", ICCV 2023, whose text does not give the loss
-and its schedule: these are ours.
+passes the signs straight through, but for weights whose sign is the one wanted and which are far from changing it.
+Source: Vo et al., "MST-compression", ICCV 2023, whose text does not give the loss and its schedule: these are ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from brevitas.function.ops_ste import binary_sign_ste
 from torch import Tensor, nn
 
 from edgec.graph.spanning_tree import Signs, spanning_tree
+
+_MARGIN = 1.0
+"""In mean magnitudes of a layer's weights before training, which are 1 in a binary network."""
+
+
+class _Sign(torch.autograd.Function):
+    """The sign of weights; backwards the gradient, but for what would carry weights beyond the margin further out.
+
+    A weight that was pushed on and on could not change its sign any more when another tree would want it to, or the
+    loss does.
+    """
+
+    @staticmethod
+    def forward(context: Any, weights: Tensor) -> Tensor:  # noqa: ANN401  torch's own context
+        context.save_for_backward(weights)
+        return torch.where(weights < 0, -1.0, 1.0)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        (weights,) = context.saved_tensors
+        # Training moves weights against the gradient.
+        further_out = (gradient * weights < 0) & (weights.abs() > _MARGIN)
+        return gradient.masked_fill(further_out, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +83,7 @@ class TreePenalty(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         for number, layer in enumerate(layers):
             self.register_buffer(f"parents{number}", torch.zeros(len(layer.weights), dtype=torch.int64))
-            self.register_buffer(f"turned{number}", torch.ones(len(layer.weights)))
+            self.register_buffer(f"sides{number}", torch.ones(len(layer.weights)))
 
     def forward(self) -> Tensor:
         """The penalty of the next step."""
@@ -71,25 +94,29 @@ class TreePenalty(nn.Module):
         rate = self._weight * min(1.0, step / max(self._rising, 1))
         kept = torch.zeros(())
         for number, layer in enumerate(self._layers):
-            parents, turned = self.get_buffer(f"parents{number}"), self.get_buffer(f"turned{number}")
-            signs = binary_sign_ste(layer.weights).flatten(1)
-            agreeing = ((signs * signs[parents]).sum(1) * turned).sum()
-            # The root is its own parent here, at a distance of nothing, and costs all N products instead.
-            kept = kept + layer.positions * ((signs.numel() - agreeing) / 2 + signs.shape[1])
+            parents, sides = self.get_buffer(f"parents{number}"), self.get_buffer(f"sides{number}")
+            signs = _Sign.apply(layer.weights).flatten(1)
+            agreeing = ((signs * signs[parents]).sum(1) * sides).sum()
+            # The root, whose side is 0 here, follows from no channel and costs all N products.
+            width = signs.shape[1]
+            kept = kept + layer.positions * ((signs.numel() - width - agreeing) / 2 + width)
         return rate * kept / self._dense
 
     def extra_repr(self) -> str:
         """What tells two penalties apart, for the key of a training."""
         positions = [layer.positions for layer in self._layers]
-        return f"weight {self._weight}, rising {self._rising}, refresh {self._refresh}, positions {positions}"
+        return (
+            f"weight {self._weight}, rising {self._rising}, refresh {self._refresh}, margin {_MARGIN}, "
+            f"positions {positions}"
+        )
 
     def _lay_trees(self) -> None:
         for number, layer in enumerate(self._layers):
             tree = spanning_tree(layer.signs)
-            own = np.arange(len(tree.parents))
-            parents = np.where(tree.parents < 0, own, tree.parents)
-            self.get_buffer(f"parents{number}").copy_(torch.from_numpy(parents))
-            self.get_buffer(f"turned{number}").copy_(torch.from_numpy(np.where(tree.inverted, -1.0, 1.0)))
+            sides = np.where(tree.inverted, -1.0, 1.0)
+            sides[tree.parents < 0] = 0
+            self.get_buffer(f"parents{number}").copy_(torch.from_numpy(np.maximum(tree.parents, 0)))
+            self.get_buffer(f"sides{number}").copy_(torch.from_numpy(sides))
 
 
 def pull_to_centre(layer: TreeLayer, strength: float) -> None:

@@ -63,6 +63,18 @@ def test_following_its_gradient_shortens_the_trees() -> None:
     assert share(layers) < 0.2
 
 
+def test_weights_that_agree_and_are_far_from_zero_are_not_pushed_further() -> None:
+    """The second channel follows from the first one; they differ in the last two weights."""
+    real = [[0.5, 3, 3, 0.5, 3, 3, 0.5, 3], [0.5, 3, 3, 0.5, 3, 3, -0.5, -3]]
+    weights = nn.Parameter(torch.tensor(real))
+    penalty = TreePenalty([TreeLayer(weights, 1)], weight=1.0, rising=0, refresh=1)
+    penalty()
+    penalty().backward()
+    towards = -weights.grad.sign()
+    assert towards[0].tolist() == [1, 0, 0, 1, 0, 0, -1, -1]
+    assert towards[1].tolist() == [1, 0, 0, 1, 0, 0, 1, 1]
+
+
 @pytest.mark.parametrize(("strength", "most"), [(0.0, 0.5), (0.4, 0.4), (1.0, 1 / 16)])
 def test_channels_move_to_the_centre(strength: float, most: float) -> None:
     layer = tree_layer(16, 120)
