@@ -11,15 +11,7 @@ from edgec.passes.graph_edit import constant, static_shape
 
 
 class NotAffineError(Exception):
-    """A node is no per-channel scale and shift by constants.
-
-    Args:
-        reason: why not, for a `Skip`.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """A node is no per-channel scale and shift by constants. The message says why not, for a `Skip`."""
 
 
 @dataclass(frozen=True, eq=False)

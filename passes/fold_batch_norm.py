@@ -54,7 +54,7 @@ class FoldBatchNorm(Pass):
                 affine = batch_norm_affine(node) if is_norm else elementwise_affine(node)
             except NotAffineError as obstacle:
                 if is_norm:
-                    skipped.append(Skip(str(node.name), obstacle.reason))
+                    skipped.append(Skip(str(node.name), str(obstacle)))
                 continue
             try:
                 _fold_into_producer(node, affine, names)
@@ -63,7 +63,7 @@ class FoldBatchNorm(Pass):
             except WeightsNotFoldableError as obstacle:
                 if not is_norm:
                     continue
-                reason = obstacle.reason
+                reason = str(obstacle)
             if _fold_into_consumer(node, affine, names):
                 stats["into following weights"] += 1
             else:

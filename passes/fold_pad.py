@@ -38,24 +38,20 @@ class FoldPad(Pass):
             try:
                 padding = _Padding.of(pad)
             except _StaysError as obstacle:
-                skipped.append(Skip(str(pad.name), obstacle.reason))
+                skipped.append(Skip(str(pad.name), str(obstacle)))
                 continue
             for consumer in sorted({node for node, _ in pad.outputs[0].uses()}, key=lambda node: str(node.name)):
                 try:
                     _fold(padding, consumer)
                     folded += 1
                 except _StaysError as obstacle:
-                    skipped.append(Skip(str(pad.name), f"{consumer.op_type} {consumer.name}: {obstacle.reason}"))
+                    skipped.append(Skip(str(pad.name), f"{consumer.op_type} {consumer.name}: {obstacle}"))
             remove_unused([pad])
         return PassResult(model, modified=folded > 0, stats={"folded": folded}, skipped=tuple(skipped))
 
 
 class _StaysError(Exception):
-    """A Pad must stay, for the given reason."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """A Pad must stay; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)

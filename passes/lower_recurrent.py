@@ -52,18 +52,14 @@ class LowerRecurrent(Pass):
                 _lower(model, _Recurrent.of(node), names)
                 lowered += 1
             except _StaysError as obstacle:
-                skipped.append(Skip(str(node.name), obstacle.reason))
+                skipped.append(Skip(str(node.name), str(obstacle)))
         if lowered:
             infer_shapes(model)
         return PassResult(model, modified=lowered > 0, stats={"lowered": lowered}, skipped=tuple(skipped))
 
 
 class _StaysError(Exception):
-    """A recurrent node cannot be lowered, for the given reason."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """A recurrent node cannot be lowered; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,15 +12,7 @@ from edgec.passes.graph_edit import Names, add_constant, constant, graph_of, inp
 
 
 class WeightsNotFoldableError(Exception):
-    """A per-channel scale and shift cannot be folded into these weights.
-
-    Args:
-        reason: why not, for a `Skip`.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """A per-channel scale and shift cannot be folded into these weights. The message says why not, for a `Skip`."""
 
 
 @dataclass(frozen=True, eq=False)

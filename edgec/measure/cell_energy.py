@@ -16,7 +16,6 @@ class _Row(BaseModel):
 
 class _Energy(_Row):
     lut_toggle_fj: Quantity
-    flip_flop_toggle_fj: Quantity
     flip_flop_clock_fj: Quantity
     band: Quantity
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from typing import TypeVar
 
 from edgec.core.metric import Metric, Value
 from edgec.core.trace import PassRecord
@@ -12,6 +14,8 @@ from edgec.report.diff_explanation import explain
 from edgec.report.diff_records import LayerChange, MetricChange, PassChange, Presence, ReportDiff, SettingChange
 from edgec.report.formatting import percent, scientific
 from edgec.report.schema import SUM_TOLERANCE, Layer, Metrics, Report, Unverified
+
+Part = TypeVar("Part", Layer, PassRecord)
 
 
 def diff_reports(before: Report, after: Report) -> ReportDiff:
@@ -124,14 +128,13 @@ def _layer_changes(before: Report, after: Report) -> tuple[tuple[LayerChange, ..
     return tuple(changes), len(shared) - len(differing)
 
 
-def _by_name(layers: tuple[Layer, ...]) -> dict[tuple[str, int], Layer]:
-    """Layers by name and, for equal names, by position among them."""
-    seen: dict[str, int] = {}
-    found: dict[tuple[str, int], Layer] = {}
-    for layer in layers:
-        position = seen.get(layer.name, 0)
-        seen[layer.name] = position + 1
-        found[layer.name, position] = layer
+def _by_name(parts: tuple[Part, ...]) -> dict[tuple[str, int], Part]:
+    """Layers or passes by name and, for equal names, by position among them."""
+    seen: Counter[str] = Counter()
+    found: dict[tuple[str, int], Part] = {}
+    for part in parts:
+        found[part.name, seen[part.name]] = part
+        seen[part.name] += 1
     return found
 
 
@@ -189,7 +192,7 @@ def _alone(layer: Layer, presence: Presence, sign: int) -> LayerChange:
 
 
 def _pass_changes(before: tuple[PassRecord, ...], after: tuple[PassRecord, ...]) -> Iterator[PassChange]:
-    old, new = _passes_by_name(before), _passes_by_name(after)
+    old, new = _by_name(before), _by_name(after)
     for key in dict.fromkeys([*old, *new]):
         first, second = old.get(key), new.get(key)
         effect = tuple(end - start for start, end in zip(_effect(first), _effect(second), strict=True))
@@ -198,16 +201,6 @@ def _pass_changes(before: tuple[PassRecord, ...], after: tuple[PassRecord, ...])
             presence = Presence.CHANGED if first and second else (Presence.REMOVED if first else Presence.ADDED)
             macs, parameters, size = effect
             yield PassChange(name=key[0], presence=presence, what=what, macs=macs, parameters=parameters, bytes=size)
-
-
-def _passes_by_name(records: tuple[PassRecord, ...]) -> dict[tuple[str, int], PassRecord]:
-    seen: dict[str, int] = {}
-    found: dict[tuple[str, int], PassRecord] = {}
-    for record in records:
-        position = seen.get(record.name, 0)
-        seen[record.name] = position + 1
-        found[record.name, position] = record
-    return found
 
 
 def _effect(record: PassRecord | None) -> tuple[int, int, int]:

@@ -18,13 +18,6 @@ CODE_GENERATION_FAILED = ErrorCode(
     "The node was accepted, but TVM or LLVM could not turn it into machine code. This is a bug in edgec.",
     "Report it with the model, or with the node's operator, attributes and shapes.",
 )
-UNSUPPORTED_HOST = ErrorCode(
-    "EC0403",
-    "this machine cannot be a target",
-    ExitStatus.UNSUPPORTED,
-    "The target `host` builds for the machine that runs edgec, which must run Linux for that.",
-    "Choose another target; every other one is cross-compiled and does not depend on this machine.",
-)
 BAD_TUNING_DATABASE = ErrorCode(
     "EC0404",
     "the tuning database is damaged",

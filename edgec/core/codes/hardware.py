@@ -25,10 +25,3 @@ CELLS_UNREADABLE = ErrorCode(
     "An ASIC estimate needs the areas, delays and energies of a cell library, as a table of edgec or a Liberty file.",
     "Give the path of a table with every cell that edgec's own tables have.",
 )
-NETLIST_DIFFERS = ErrorCode(
-    "EC1104",
-    "the gates compute something else than the network",
-    ExitStatus.INTERNAL,
-    "The synthesised netlist was simulated, gate by gate, on the integers of the reference and gave other results.",
-    "Report it with the model; this is a bug in edgec or in the synthesiser.",
-)
