@@ -41,7 +41,8 @@ SYNTHESIS = {
     "ecp5": "synth_ecp5 -noabc9 -top {top}",
     "xilinx": "synth_xilinx -flatten -noiopad -noclkbuf -top {top}",
 }
-TABLES = {"ecp5": {"LUT4": 1, "CCU2C": 2}, "xilinx": {f"LUT{inputs}": 1 for inputs in range(1, 7)}}
+TABLES = {"ecp5": {"LUT4": 1, "CCU2C": 2}, "xilinx": {"INV": 1, **{f"LUT{inputs}": 1 for inputs in range(1, 7)}}}
+LOOKUP_INPUTS = {"ecp5": 4, "xilinx": 6}
 
 
 def main() -> None:
@@ -77,18 +78,18 @@ def signs_of(weights: str, channels: int, width: int) -> Signs:
     return next(signs for signs in layers if signs.shape == (channels, width))
 
 
-def design_of(signs: Signs, design: str) -> ProductModule:
+def design_of(signs: Signs, design: str, family: str) -> ProductModule:
     zeros = np.zeros(len(signs), np.int64)
     if design == "da4ml":
         bits = Interval(np.zeros(signs.shape[1], np.int64), np.ones(signs.shape[1], np.int64))
         return product_module("layer", signs.T.astype(np.int64), zeros, bits, NO_STAGES)
     tree = spanning_tree(signs) if design == "tree" else None
-    return counting_module("layer", signs, zeros, tree, pipelined=False)
+    return counting_module("layer", signs, zeros, tree, LOOKUP_INPUTS[family], pipelined=False)
 
 
 def measure(signs: Signs, design: str, family: str) -> dict[str, float | int]:
     started = time.monotonic()
-    module = design_of(signs, design)
+    module = design_of(signs, design, family)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = "\n".join([*module.sources.values(), *(supporting_modules().values() if design == "da4ml" else ())])

@@ -20,7 +20,7 @@ from edgec.graph.spanning_tree import SpanningTree, spanning_tree
 def synthesised(module: ProductModule, folder: Path) -> Netlist:
     """The module as gates and flip-flops."""
     (folder / "module.v").write_text("\n".join(module.sources.values()))
-    commands = ["read_verilog module.v", f"synth -flatten -top {module.name}", "dffunmap", "opt_clean"]
+    commands = ["read_verilog module.v", f"synth -flatten -noabc -top {module.name}", "dffunmap", "opt_clean"]
     (folder / "script.ys").write_text("\n".join([*commands, "write_json netlist.json", ""]))
     command = [sys.executable, "-m", "edgec.backends.rtl.run_tool", "yosys", "script.ys"]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -62,29 +62,34 @@ def trees(signs: np.ndarray) -> dict[str, SpanningTree | None]:
     }
 
 
+@pytest.mark.parametrize("lookup_inputs", [None, 4, 6])
 @pytest.mark.parametrize(
-    ("kind", "pipelined"), [("naive", False), ("tree", True), ("no complements", True), ("shallow", False)]
+    ("kind", "pipelined", "width"),
+    [("naive", False, 47), ("tree", True, 13), ("no complements", True, 80), ("shallow", False, 13)],
 )
-def test_the_netlist_gives_the_sums(kind: str, pipelined: bool, tmp_path: Path) -> None:
+def test_the_netlist_gives_the_sums(
+    kind: str, pipelined: bool, width: int, lookup_inputs: int | None, tmp_path: Path
+) -> None:
     random = np.random.default_rng(3)
-    signs = random.choice(np.array([-1, 1], np.int8), (5, 13))
+    signs = random.choice(np.array([-1, 1], np.int8), (5, width))
     signs[1] = -signs[0]
     signs[2] = signs[0]
     signs[3] = 1
     bias = random.integers(-30, 30, 5)
     tree = trees(signs)[kind]
-    module = counting_module("layer", signs, bias, tree, pipelined=pipelined)
-    bits = np.vstack([random.integers(0, 2, (60, 13)), np.zeros((1, 13), int), np.ones((1, 13), int)])
+    module = counting_module("layer", signs, bias, tree, lookup_inputs, pipelined=pipelined)
+    bits = np.vstack([random.integers(0, 2, (60, width)), np.zeros((1, width), int), np.ones((1, width), int)])
     found = sums(module, simulate(synthesised(module, tmp_path), bits, module.latency))
     np.testing.assert_array_equal(found, bias + bits @ signs.T.astype(np.int64))
     levels = 0 if tree is None else tree.depth
     assert module.latency == (levels + 1 if pipelined else 0)
 
 
-def test_similar_channels_need_few_adders() -> None:
+@pytest.mark.parametrize("lookup_inputs", [None, 4, 6])
+def test_similar_channels_need_few_adders(lookup_inputs: int | None) -> None:
     random = np.random.default_rng(0)
     base = random.choice(np.array([-1, 1], np.int8), 144)
     signs = np.where(random.random((16, 144)) < 0.1, -base, base).astype(np.int8)
     bias = np.zeros(16, np.int64)
-    alone, along = (counting_module("layer", signs, bias, tree) for tree in (None, spanning_tree(signs)))
+    alone, along = (counting_module("layer", signs, bias, tree, lookup_inputs) for tree in (None, spanning_tree(signs)))
     assert along.adders < 0.45 * alone.adders

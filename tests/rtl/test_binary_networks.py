@@ -112,8 +112,8 @@ def test_the_design_with_the_fewest_adders_is_taken() -> None:
     base = random.choice([-1, 1], (96, 1))
     alike = np.where(random.random((96, 12)) < 0.03, -base, base).astype(np.int64)
     zeros = np.zeros(12, np.int64)
-    of_tables, of_cells = (sign_products("layer", alike, zeros, 3, cost) for cost in (2, 1))
-    naive = counting_module("naive", np.ascontiguousarray(alike.T, np.int8), zeros, None, 1)
+    of_tables, of_cells = (sign_products("layer", alike, zeros, 3, inputs) for inputs in (4, None))
+    naive = counting_module("naive", np.ascontiguousarray(alike.T, np.int8), zeros, None, None)
     assert "layer_stage0" in of_tables.sources
     assert list(of_cells.sources) == ["layer"]
     assert of_cells.adders < of_tables.adders < 0.5 * naive.adders

@@ -56,7 +56,7 @@ def estimate_flow(graph: IntegerGraph, symbol: str, asic: Asic) -> flow.Flow:
 
 
 def _hard_wired(graph: IntegerGraph, symbol: str, asic: Asic) -> tuple[Design, dict[str, str]]:
-    design = unroll(graph, symbol, round(asic.adders_per_cycle.value), triple=asic.triple_registers, full_adder_cost=1)
+    design = unroll(graph, symbol, round(asic.adders_per_cycle.value), triple=asic.triple_registers, lookup_inputs=None)
     return design, {f"testbench/{file}": text for file, text in testbench(graph, design, flow.SEED).items()}
 
 

@@ -12,11 +12,11 @@ only adds bits: constants stay symbols until the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgec.backends.rtl.bit_sums import BitSums, bit_sums
 from edgec.backends.rtl.constant_products import Port, ProductModule, product_module
 from edgec.backends.rtl.integer_graph import Integers, Interval, bits_of
 from edgec.backends.rtl.packing import literal
@@ -38,72 +38,20 @@ class _Count:
     offset: int
 
 
-@dataclass
-class _Logic:
-    """Statements of a module while they are written.
-
-    Attributes:
-        lines: so far.
-        adders: full and half adders so far.
-        wires: wires so far.
-    """
-
-    lines: list[str] = field(default_factory=list)
-    adders: int = 0
-    wires: int = 0
-
-    def compress(self, columns: list[list[str]], width: int) -> tuple[str, ...]:
-        """Bits of a sum modulo 2**width, from columns of bits of equal weight; carries wait for the next column.
-
-        Source: Dadda, "Some schemes for parallel multipliers", 1965; here each column is finished before the next, with
-        the bits that arrived first added first, which keeps the tree as shallow.
-        """
-        result = []
-        columns = [list(column) for column in columns[:width]] + [[] for _ in range(width - len(columns))]
-        for weight, column in enumerate(columns):
-            while len(column) > 1:
-                taken, column[:] = column[:3], column[3:]
-                total, carry = self._adder(taken)
-                column.append(total)
-                if weight + 1 < width:
-                    columns[weight + 1].append(carry)
-            result.append(column[0] if column else "1'b0")
-        return tuple(result)
-
-    def register(self, bits: Sequence[str]) -> tuple[str, ...]:
-        """The bits one clock cycle later."""
-        if not bits:
-            return ()
-        held = tuple(f"r{self.wires + at}" for at in range(len(bits)))
-        self.wires += len(bits)
-        self.lines.append(f"reg {', '.join(held)};")
-        moves = " ".join(f"{new} <= {old};" for new, old in zip(held, bits, strict=True))
-        self.lines.append(f"always @(posedge clk) begin {moves} end")
-        return held
-
-    def _adder(self, taken: list[str]) -> tuple[str, str]:
-        total, carry = f"s{self.adders}", f"c{self.adders}"
-        self.adders += 1
-        pairs = [(a, b) for at, a in enumerate(taken) for b in taken[at + 1 :]]
-        majority = " | ".join(f"({a} & {b})" for a, b in pairs)
-        self.lines.append(f"wire {total} = {' ^ '.join(taken)}; wire {carry} = {majority};")
-        return total, carry
-
-
 def sign_products(
-    name: str, weights: Integers, bias: Integers, delay: int, full_adder_cost: int, *, triple: bool = False
+    name: str, weights: Integers, bias: Integers, delay: int, lookup_inputs: int | None, *, triple: bool = False
 ) -> ProductModule:
     """The Verilog of `bias + x @ weights` for −1 and +1 on both sides, with the fewest adders of three designs.
 
-    They are counts of matching bits for each channel, counts along a spanning tree, and da4ml's optimiser, whose adders
-    carry along a chain. Counts have no registers in three copies.
+    They are counts of matching bits for each channel, counts along a spanning tree, and da4ml's optimiser. Counts have
+    no registers in three copies.
 
     Args:
         name: of the module.
         weights: int64 [N, K] of −1 and +1.
         bias: int64 [K].
         delay: adders that a signal may pass in one clock cycle; da4ml's design keeps to it.
-        full_adder_cost: of three bits without a carry chain, in bits of an adder.
+        lookup_inputs: of a look-up table, which has a carry chain; None for standard cells.
         triple: three copies of each register, and votes.
 
     Returns:
@@ -116,15 +64,15 @@ def sign_products(
     if not triple:
         signs = np.ascontiguousarray(weights.T, np.int8)
         trees = (None, spanning_tree(signs))
-        designs += [_signed_counts(name, signs, constant, tree, full_adder_cost) for tree in trees]
-    return min(designs, key=lambda module: module.adders)
+        designs += [_signed_counts(name, signs, constant, tree, lookup_inputs) for tree in trees]
+    return min(designs, key=lambda module: module.adders if lookup_inputs is None else module.sum_bits)
 
 
 def _signed_counts(
-    name: str, signs: Signs, constant: Integers, tree: SpanningTree | None, full_adder_cost: int
+    name: str, signs: Signs, constant: Integers, tree: SpanningTree | None, lookup_inputs: int | None
 ) -> ProductModule:
     """`constant + 2 * (b @ signs.T)`: the lowest bit is known."""
-    counted = counting_module(name, signs, constant >> 1, tree, full_adder_cost)
+    counted = counting_module(name, signs, constant >> 1, tree, lookup_inputs)
     outputs = tuple(
         replace(port, shift=1, below=int(each)) for port, each in zip(counted.outputs, constant & 1, strict=True)
     )
@@ -136,7 +84,7 @@ def counting_module(
     signs: Signs,
     bias: Integers,
     tree: SpanningTree | None,
-    full_adder_cost: int = 2,
+    lookup_inputs: int | None = 4,
     *,
     pipelined: bool = True,
 ) -> ProductModule:
@@ -147,16 +95,15 @@ def counting_module(
         signs: int8 [K, N] of −1 and +1.
         bias: int64 [K].
         tree: over the channels; None for a count of its own for each.
-        full_adder_cost: of three bits without a carry chain, in bits of an adder.
+        lookup_inputs: of a look-up table, which has a carry chain; None for standard cells.
         pipelined: whether registers follow each level of the tree, and the output; else it is combinational.
 
     Returns:
-        A module as `constant_products.product_module` writes; `adders` counts the full adders by their cost, and the
-        bits of the additions at the end.
+        A module as `constant_products.product_module` writes.
     """
     count = signs.shape[1]
     width = count.bit_length()
-    logic = _Logic()
+    logic = bit_sums(lookup_inputs)
     x = tuple(f"model_inp[{n}]" for n in range(count))
     if tree is None:
         counts = [_Count(_matches(logic, x, row, np.arange(count), width), 1, 0) for row in signs]
@@ -180,17 +127,13 @@ def counting_module(
     head += [f"    output [{total - 1}:0] model_out", ");"]
     tail = [f"    assign model_out = {'held' if pipelined else 'sums'};", "endmodule", ""]
     text = "\n".join([*head, *(f"    {line}" for line in logic.lines), *tail])
-    return ProductModule(
-        name,
-        {name: text},
-        tuple(ports),
-        depth + 1 if pipelined else 0,
-        float(full_adder_cost * logic.adders + total),
-    )
+    latency = depth + 1 if pipelined else 0
+    cost = logic.cost + total
+    return ProductModule(name, {name: text}, tuple(ports), latency, adders=float(cost), sum_bits=cost)
 
 
 def _along_tree(
-    logic: _Logic, x: tuple[str, ...], signs: Signs, tree: SpanningTree, width: int, *, pipelined: bool
+    logic: BitSums, x: tuple[str, ...], signs: Signs, tree: SpanningTree, width: int, *, pipelined: bool
 ) -> list[_Count]:
     """Counts of all channels, level by level; with registers all are those of the last level's cycle."""
     counts: dict[int, _Count] = {}
@@ -214,7 +157,7 @@ def _along_tree(
 
 
 def _follow(
-    logic: _Logic,
+    logic: BitSums,
     parent: _Count,
     x: tuple[str, ...],
     signs: Signs,
@@ -230,21 +173,19 @@ def _follow(
     if not len(places):
         return _Count(parent.bits, sign, offset)
     added = [_literal(x, n, sign * int(signs[n])) for n in places.tolist()]
-    columns = [[bit] for bit in parent.bits]
-    if width > 1:
-        columns[1] += added
-    return _Count(logic.compress(columns, width), sign, offset)
+    higher = logic.add(parent.bits[1:], added, width - 1) if width > 1 else ()
+    return _Count((parent.bits[0], *higher), sign, offset)
 
 
-def _matches(logic: _Logic, x: tuple[str, ...], signs: Signs, places: Integers, width: int) -> tuple[str, ...]:
-    return logic.compress([[_literal(x, n, int(signs[n])) for n in places.tolist()]], width)
+def _matches(logic: BitSums, x: tuple[str, ...], signs: Signs, places: Integers, width: int) -> tuple[str, ...]:
+    return logic.add((), [_literal(x, n, int(signs[n])) for n in places.tolist()], width)
 
 
 def _literal(x: tuple[str, ...], place: int, sign: int) -> str:
     return x[place] if sign > 0 else f"(~{x[place]})"
 
 
-def _output(logic: _Logic, channel: int, count: _Count, out: int, width: int, low: int) -> str:
+def _output(logic: BitSums, channel: int, count: _Count, out: int, width: int, low: int) -> str:
     """The sum `count + low` of `out` bits, in one adder where these are no more than the count's."""
     held, total = f"v{channel}", f"a{channel}"
     logic.lines.append(f"wire [{width - 1}:0] {held} = {{{', '.join(reversed(count.bits))}}};")

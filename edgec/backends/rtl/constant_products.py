@@ -14,6 +14,9 @@ import numpy as np
 from edgec.backends.rtl.integer_graph import Integers, Interval
 from edgec.backends.rtl.registers import register_lines
 
+_ADDITIONS = (0, 1)
+"""da4ml's operation codes of `a + b * 2**shift` and of a difference."""
+
 
 @dataclass(frozen=True)
 class Port:
@@ -42,6 +45,7 @@ class ProductModule:
         outputs: elements of `model_out`, lowest bits first.
         latency: clock cycles from input to output; a new input every cycle.
         adders: estimate of the adder bits.
+        sum_bits: bits of all sums, with what they carry out: places of carry chains.
         of_signs: whether it reads one bit an element, 1 for +1 and 0 for −1.
     """
 
@@ -50,6 +54,7 @@ class ProductModule:
     outputs: tuple[Port, ...]
     latency: int
     adders: float
+    sum_bits: int
     of_signs: bool = False
 
 
@@ -81,7 +86,8 @@ def product_module(
     widths = [sum(sum(minimal_kif(interval)) for interval in logic.inp_qint) for logic in stages]
     widths.append(sum(port.width for port in outputs))
     sources[name] = _pipeline(name, names, widths, triple=triple)
-    return ProductModule(name, sources, outputs, len(stages), float(combinational.cost))
+    sums = [sum(minimal_kif(operation.qint)) for operation in combinational.ops if operation.opcode in _ADDITIONS]
+    return ProductModule(name, sources, outputs, len(stages), float(combinational.cost), sum(sums))
 
 
 def supporting_modules() -> Mapping[str, str]:

@@ -60,7 +60,7 @@ class DesignText:
         name: of the module.
         delay: adders a clock cycle.
         triple: whether there are three copies of each register.
-        full_adder_cost: see `unroll`.
+        lookup_inputs: see `unroll`.
         ports: declarations of ports besides `clk`, `x` and `y`.
         files: text of further files by name.
         lines: statements.
@@ -74,7 +74,7 @@ class DesignText:
     name: str
     delay: int
     triple: bool = False
-    full_adder_cost: int = 2
+    lookup_inputs: int | None = 4
     ports: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
@@ -89,7 +89,9 @@ ProductWriter = Callable[[DesignText, Affine, Packing, Packing], int]
 """Writes the products of an operation from the bus of its source to its own; gives the clock cycles that they take."""
 
 
-def unroll(graph: IntegerGraph, name: str, delay: int, *, triple: bool = False, full_adder_cost: int = 2) -> Design:
+def unroll(
+    graph: IntegerGraph, name: str, delay: int, *, triple: bool = False, lookup_inputs: int | None = 4
+) -> Design:
     """The Verilog of a whole network whose weights are constants.
 
     Args:
@@ -97,13 +99,13 @@ def unroll(graph: IntegerGraph, name: str, delay: int, *, triple: bool = False, 
         name: of the module.
         delay: adders that a signal may pass in one clock cycle.
         triple: three copies of each register, and votes.
-        full_adder_cost: of three bits without a carry chain, in bits of an adder; in look-up tables, it is two.
+        lookup_inputs: of a look-up table, which has a carry chain; None for standard cells.
 
     Raises:
         EdgecError: EC1101 where a value would be too wide.
     """
     return write_design(
-        with_halves_in_biases(graph), DesignText(name, delay, triple, full_adder_cost), write_constant_products
+        with_halves_in_biases(graph), DesignText(name, delay, triple, lookup_inputs), write_constant_products
     )
 
 
@@ -222,7 +224,7 @@ def _module_for(
     if key not in text.modules:
         name = f"{text.name}_product{len(text.modules)}"
         if text.signs[operation.sources[0]] and (np.abs(weights) == 1).all():
-            made = sign_products(name, weights, bias, text.delay, text.full_adder_cost, triple=text.triple)
+            made = sign_products(name, weights, bias, text.delay, text.lookup_inputs, triple=text.triple)
         else:
             made = product_module(name, weights, bias, Interval(low, high), text.delay, triple=text.triple)
         text.modules[key] = made
