@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgec.backends.gpu.nvrtc import INSTALL_NVRTC, MACHINE_CODE
@@ -93,10 +93,9 @@ def measure_costs(
     code_bytes = max(0, size - memory.weights_bytes)
     if board is not None:
         timed = time_on_board(board, sample)
-        energy = predict(plan.layers, target, threads=threads).energy_mj
-        return _measured(
-            folder, plan, target, sample, sizes, code_bytes, timed.burst, energy, timed.notes + graphics_notes(plan)
-        )
+        predicted, notes = predict(plan.layers, target, threads=threads), timed.notes + graphics_notes(plan)
+        measured = _measured(folder, plan, target, sample, sizes, code_bytes, timed.burst, predicted.energy_mj, notes)
+        return replace(measured, layer_energy_mj=predicted.layers_mj)
     if target.compiler.triple == NATIVE and can_run(plan.interface) is None:
         timing = time_on_host(folder, plan.interface, sample)
         notes = _noise(timing) + graphics_notes(plan)

@@ -14,9 +14,10 @@ from edgec.core.codes.running import ARTIFACT_NOT_RUNNABLE
 from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
 from edgec.core.target import Target
+from edgec.core.tensor import Sample
 from edgec.measure.board_farm import BoardFarm
 from edgec.measure.board_shell import BoardShell, board_failed
-from edgec.measure.running import ArtifactRun, Sample, read_column, read_outputs, read_trace, write_inputs
+from edgec.measure.running import ArtifactRun, read_column, read_outputs, read_trace, write_inputs
 from edgec.measure.ssh_shell import SshShell
 
 _HOST = "[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
@@ -136,7 +137,8 @@ class BoardSession:
         try:
             self._shell.run(f"cat > {made}/runner && chmod 700 {made}/runner", runner.read_bytes())
         except BaseException:
-            self.remove()
+            with suppress(EdgecError):  # as in `on_board`
+                self.remove()
             raise
 
     def remove(self) -> None:

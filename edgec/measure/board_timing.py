@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgec.core.metric import Value
+from edgec.core.tensor import Sample
 from edgec.measure.board import BoardSession
 from edgec.measure.host_timing import HostTiming, median_interval, time_runs
-from edgec.measure.running import Sample
 
 _CLOCKS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"
 _GOVERNORS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"

@@ -20,9 +20,10 @@ from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
 from edgec.core.metric import Metric, Mode, Unavailable, exact
 from edgec.core.target import Core
+from edgec.core.tensor import Sample
 from edgec.measure.avx512_stand_ins import with_stand_ins
 from edgec.measure.counting_plugin import counting_plugin, event_calls
-from edgec.measure.running import Sample, can_run, launch, runner_command, write_inputs
+from edgec.measure.running import can_run, launch, runner_command, write_inputs
 
 METRICS = tuple(Counts.model_fields)
 _WARMUP = 2

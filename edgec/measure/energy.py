@@ -12,8 +12,9 @@ from pathlib import Path
 
 from edgec.core.interface import Interface
 from edgec.core.metric import Metric, Mode, Unavailable, Value
+from edgec.core.tensor import Sample
 from edgec.measure.energy_rails import SENSORS, Rail, find_rail, sampled
-from edgec.measure.running import Sample, run_artifact
+from edgec.measure.running import run_artifact
 
 COUNTERS = Path("/sys/class/powercap")
 _REPEATS = 3

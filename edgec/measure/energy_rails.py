@@ -1,7 +1,7 @@
 """Power of this board from the sensors on its supply rails (INA219, INA226, INA3221, as on the Jetson modules).
 
 The rail that feeds the whole module is read (`VDD_IN` on Orin and Xavier, `POM_5V_IN` on Nano and TX2), by the kernel's
-hwmon interface: volts x amperes of a channel, or the power of a sensor with one channel.
+hwmon interface: volts x amperes of a channel.
 Source: Linux kernel documentation, hwmon sysfs interface; NVIDIA Jetson Linux Developer Guide, Platform Power and
 Performance, "Power Monitors".
 """
@@ -71,14 +71,18 @@ def sampled(rail: Rail) -> Iterator[Draw]:
     """Sample the rail by a thread while the block runs; at least once.
 
     Raises:
-        OSError: the sensor cannot be read.
+        OSError: the sensor cannot be read, at the end if it failed meanwhile.
     """
     draw = Draw([rail.watts()])
     finished = threading.Event()
+    faults: list[OSError] = []
 
     def sample() -> None:
-        while not finished.wait(_SECONDS_BETWEEN_SAMPLES):
-            draw.watts.append(rail.watts())
+        try:
+            while not finished.wait(_SECONDS_BETWEEN_SAMPLES):
+                draw.watts.append(rail.watts())
+        except OSError as fault:
+            faults.append(fault)
 
     thread = threading.Thread(target=sample, name="power-rail")
     thread.start()
@@ -87,3 +91,5 @@ def sampled(rail: Rail) -> Iterator[Draw]:
     finally:
         finished.set()
         thread.join()
+    if faults:
+        raise faults[0]

@@ -39,7 +39,7 @@ def measure_hardware(
     """Cells, clock, cycles and energy of the hardware artefact in `folder`.
 
     Raises:
-        EdgecError: EC0651 where the simulator fails.
+        EdgecError: EC0651 to EC0653 where the simulator fails.
     """
     progress.start(f"simulate the activity on {target.name}")
     description = HardwareDescription.model_validate_json((folder / FILE_NAME).read_text(encoding="utf-8"))

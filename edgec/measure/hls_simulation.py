@@ -17,7 +17,7 @@ from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
 from edgec.core.tensor import Sample
 from edgec.graph.reference import ReferenceSession
-from edgec.measure.running import TIMEOUT_SECONDS, launch, runner_command
+from edgec.measure.running import TIMEOUT_SECONDS, launch, read_every_output, runner_command
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def simulate(folder: Path, interface: Interface, samples: Sequence[Sample], *, t
     """Run all samples in one process.
 
     Raises:
-        EdgecError: EC0650 if there is no simulation, EC0651 and EC0652 if it fails.
+        EdgecError: EC0650 if there is no simulation, EC0651 to EC0653 if it fails.
     """
     with tempfile.TemporaryDirectory(prefix="edgec-simulate-") as name:
         scratch = Path(name)
@@ -52,7 +52,7 @@ def simulate(folder: Path, interface: Interface, samples: Sequence[Sample], *, t
         if trace:
             command += ["--layers", str(scratch / "layers.bin")]
         launch(command, timeout_seconds=TIMEOUT_SECONDS)
-        outputs = _split((scratch / "outputs.bin").read_bytes(), interface, len(samples))
+        outputs = read_every_output(scratch / "outputs.bin", interface, len(samples))
         layers = _layers(folder, scratch / "layers.bin", len(samples)) if trace else ()
     return Simulated(outputs, layers)
 
@@ -98,17 +98,6 @@ def _with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
     values = {value.name: value for node in copy.graph for value in node.outputs}
     copy.graph.outputs.extend(values[name] for name in dict.fromkeys(names) if name not in present)
     return copy
-
-
-def _split(raw: bytes, interface: Interface, count: int) -> tuple[dict[str, NDArray[np.generic]], ...]:
-    rows, at = [], 0
-    for _ in range(count):
-        row: dict[str, NDArray[np.generic]] = {}
-        for spec in interface.outputs:
-            row[spec.name] = np.frombuffer(raw, np.dtype(spec.dtype), spec.elements, at).reshape(spec.shape)
-            at += spec.size_bytes
-        rows.append(row)
-    return tuple(rows)
 
 
 def _layers(folder: Path, trace: Path, count: int) -> tuple[dict[str, NDArray[np.float64]], ...]:

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from edgec.core.interface import Interface
 from edgec.core.metric import Mode, Value
+from edgec.core.tensor import Sample
 from edgec.measure.machine_load import MachineLoad
-from edgec.measure.running import Runs, Sample, run_artifact
+from edgec.measure.running import Runs, run_artifact
 
 _PROCESSES = 3
 _WARMUP = 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgec.core.codes.running import ARTIFACT_CRASHED
-from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
 from edgec.core.tensor import Sample
+from edgec.measure.running import finish, read_every_output
 
 TIMEOUT_SECONDS = 1200.0
 _CYCLES = re.compile(r"first result after (\d+) cycles, last of (\d+) after (\d+)")
@@ -43,45 +41,19 @@ def simulate(folder: Path, interface: Interface, samples: Sequence[Sample]) -> A
     """Simulate all samples in one run of the artefact's simulator; 64 of them side by side.
 
     Raises:
-        EdgecError: EC0651 where the simulator fails.
+        EdgecError: EC0651 to EC0653 where the simulator fails.
     """
     with tempfile.TemporaryDirectory(prefix="edgec-simulate-") as name:
         scratch = Path(name)
         given = (sample[spec.name] for sample in samples for spec in interface.inputs)
         (scratch / "inputs.bin").write_bytes(b"".join(np.ascontiguousarray(array).tobytes() for array in given))
-        files = (scratch / "inputs.bin", scratch / "outputs.bin")
-        command = [folder / str(interface.runner), *files, "--toggles", scratch / "toggles.bin"]
-        done = subprocess.run(
-            [str(part) for part in command],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        if done.returncode != 0:
-            raise EdgecError(
-                ARTIFACT_CRASHED,
-                f"the simulator ended with status {done.returncode}",
-                where=str(folder),
-                hint=ARTIFACT_CRASHED.remedy,
-                details=tuple(done.stderr.splitlines()[-5:]),
-            )
-        outputs = _outputs(files[1].read_bytes(), interface, len(samples))
+        files = (str(scratch / name) for name in ("inputs.bin", "outputs.bin"))
+        command = [str(folder / str(interface.runner)), *files, "--toggles", str(scratch / "toggles.bin")]
+        done = finish(command, timeout_seconds=TIMEOUT_SECONDS)
+        outputs = read_every_output(scratch / "outputs.bin", interface, len(samples))
         toggles = np.frombuffer((scratch / "toggles.bin").read_bytes(), np.uint64)
-    found = _CYCLES.search(done.stderr)
+    found = _CYCLES.search(done.stderr.decode(errors="replace"))
     if found is None:
         return Activity(outputs, toggles, None, None)
     first, count, last = (int(number) for number in found.groups())
     return Activity(outputs, toggles, first, (last - first) / (count - 1) if count > 1 else None)
-
-
-def _outputs(raw: bytes, interface: Interface, count: int) -> tuple[dict[str, NDArray[np.generic]], ...]:
-    rows, at = [], 0
-    for _ in range(count):
-        row = {}
-        for spec in interface.outputs:
-            row[spec.name] = np.frombuffer(raw, np.dtype(spec.dtype), spec.elements, at).reshape(spec.shape)
-            at += spec.size_bytes
-        rows.append(row)
-    return tuple(rows)

@@ -31,10 +31,8 @@ from edgec.core.codes.running import (
 from edgec.core.codes.tool import TOOL_MISSING
 from edgec.core.errors import EdgecError
 from edgec.core.interface import Interface
+from edgec.core.tensor import Sample
 from edgec.measure.graphics import why_no_graphics
-
-Sample = Mapping[str, NDArray[np.generic]]
-"""One inference's inputs by name."""
 
 INSTALL_EMULATOR = "apt install qemu-user"
 TIMEOUT_SECONDS = 600.0
@@ -173,7 +171,19 @@ def launch(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> str:
-    """Run a command to its end and give back what it printed.
+    """Run a command to its end and give back what it printed; arguments and errors as those of `finish`."""
+    done = finish(command, timeout_seconds=timeout_seconds, environment=environment, folder=folder)
+    return done.stdout.decode(errors="replace")
+
+
+def finish(
+    command: Sequence[str],
+    *,
+    timeout_seconds: float,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end.
 
     Args:
         command: program and arguments.
@@ -208,7 +218,7 @@ def launch(
         ) from fault
     if done.returncode != 0:
         raise _crash(command, done)
-    return done.stdout.decode(errors="replace")
+    return done
 
 
 def _crash(command: Sequence[str], done: subprocess.CompletedProcess[bytes]) -> EdgecError:
@@ -227,21 +237,33 @@ def _crash(command: Sequence[str], done: subprocess.CompletedProcess[bytes]) -> 
 
 
 def read_outputs(path: Path, interface: Interface) -> dict[str, NDArray[np.generic]]:
-    """The outputs by name from the file that the runner wrote.
+    """The outputs by name from the file that a runner wrote for one sample.
+
+    Raises:
+        EdgecError: EC0653 for a file of another size.
+    """
+    return read_every_output(path, interface, 1)[0]
+
+
+def read_every_output(path: Path, interface: Interface, samples: int) -> tuple[dict[str, NDArray[np.generic]], ...]:
+    """The outputs by name of each of some samples that follow each other in a file.
 
     Raises:
         EdgecError: EC0653 for a file of another size.
     """
     raw = path.read_bytes() if path.exists() else b""
-    expected = sum(spec.size_bytes for spec in interface.outputs)
+    expected = samples * sum(spec.size_bytes for spec in interface.outputs)
     if len(raw) != expected:
         raise _broken(f"the runner wrote {len(raw)} bytes of outputs; its interface says {expected}")
-    outputs, position = {}, 0
-    for spec in interface.outputs:
-        flat = np.frombuffer(raw, np.dtype(spec.dtype), spec.elements, position)
-        outputs[spec.name] = flat.reshape(spec.shape).copy()
-        position += spec.size_bytes
-    return outputs
+    rows, position = [], 0
+    for _ in range(samples):
+        outputs = {}
+        for spec in interface.outputs:
+            flat = np.frombuffer(raw, np.dtype(spec.dtype), spec.elements, position)
+            outputs[spec.name] = flat.reshape(spec.shape).copy()
+            position += spec.size_bytes
+        rows.append(outputs)
+    return tuple(rows)
 
 
 def read_column(printed: str, key: str) -> list[int]:

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from edgec.core.interface import Interface
-from edgec.core.tensor import TensorSpec
+from edgec.core.tensor import Sample, TensorSpec
 from edgec.core.tool_chain import tool_chain_environment
-from edgec.measure.running import Sample
 
 SOURCE = Path(__file__).with_name("runner.c")
 FLAGS = ("-O2", "-g0", "-fPIC", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s", "-static")

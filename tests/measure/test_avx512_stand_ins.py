@@ -15,10 +15,10 @@ import pytest
 from edgec.core.interface import Interface
 from edgec.core.metric import Unavailable
 from edgec.core.target_files import load_target
+from edgec.core.tensor import Sample
 from edgec.core.tool_chain import tool_chain_environment
 from edgec.measure.avx512_stand_ins import with_stand_ins
 from edgec.measure.emulated_counts import EmulatedCounts, count_inference
-from edgec.measure.running import Sample
 from tests.measure.conftest import FLAGS, SOURCE, _interface
 
 WIDE = ("-mcpu=x86_64_v4", "-mprefer-vector-width=512")

@@ -9,8 +9,8 @@ from edgec.core.interface import Interface
 from edgec.core.metric import Mode, Unavailable, Value
 from edgec.core.target import Core
 from edgec.core.target_files import load_target
+from edgec.core.tensor import Sample
 from edgec.measure.emulated_counts import EmulatedCounts, count_inference
-from edgec.measure.running import Sample
 
 needs_emulator = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,11 @@ import pytest
 
 from edgec.core.interface import Interface
 from edgec.core.metric import Mode, Unavailable, Value
+from edgec.core.tensor import Sample
 from edgec.measure.energy import energy_on_host
 from edgec.measure.energy_operations import operation_energy_pj
 from edgec.measure.energy_radio import LORA_BITS_PER_SECOND, Radio, transfer_energy_mj
-from edgec.measure.energy_rails import find_rail
-from edgec.measure.running import Sample
+from edgec.measure.energy_rails import find_rail, sampled
 
 ARTIFACT_INPUT: Sample = {"x": np.zeros((1, 64), np.float32)}
 
@@ -42,6 +43,20 @@ def test_energy_of_a_board_with_a_sensor_is_its_power_times_the_latency(
     assert energy.mode == Mode.MEASURED
     assert "POM_5V_IN" in energy.source
     assert 0 < energy.low <= energy.value <= energy.high < 1000
+
+
+def test_a_sensor_that_fails_meanwhile_gives_no_energy(tmp_path: Path) -> None:
+    _rail(tmp_path, "VDD_IN", 1, 5000, 400)
+    rail = find_rail(tmp_path)
+    assert rail is not None
+
+    def lose_the_sensor() -> None:
+        with sampled(rail):
+            (tmp_path / "hwmon3/curr1_input").unlink()
+            time.sleep(0.1)
+
+    with pytest.raises(FileNotFoundError):
+        lose_the_sensor()
 
 
 def test_without_counters_and_sensors_both_reasons_are_given(

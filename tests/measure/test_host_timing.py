@@ -6,9 +6,9 @@ import pytest
 
 from edgec.core.interface import Interface
 from edgec.core.metric import Mode, Unavailable, Value
+from edgec.core.tensor import Sample
 from edgec.measure.energy import energy_on_host
 from edgec.measure.host_timing import median_interval, time_on_host
-from edgec.measure.running import Sample
 
 
 def test_steps_and_remainder_add_up_to_the_latency(native_artifact: tuple[Path, Interface], sample: Sample) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from edgec.core.errors import EdgecError, ExitStatus
 from edgec.core.interface import Interface
-from edgec.measure.running import Sample, can_run, run_artifact
+from edgec.core.tensor import Sample
+from edgec.measure.running import can_run, run_artifact
 
 needs_emulator = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")
 
