@@ -41,7 +41,8 @@ def resolve(request: Request, project_file: Path | None) -> BuildOptions:
         project_file: the project file; None takes `edgec.toml` of the working folder if it exists.
 
     Raises:
-        EdgecError: EC0101 if no model or no target is named anywhere; EC0103 and EC0104 for a faulty project file.
+        EdgecError: EC0101 if no model or no target is named anywhere, or boards without tuning; EC0103 and EC0104 for a
+            faulty project file.
     """
     path = project_file if project_file is not None else Path(FILE_NAME)
     known = project_file is not None or path.is_file()
@@ -51,6 +52,10 @@ def resolve(request: Request, project_file: Path | None) -> BuildOptions:
     if target is None:
         raise EdgecError(
             BAD_USAGE, "no target is named", hint="add --target NAME; `edgec targets list` shows the devices"
+        )
+    if request.boards and not request.tune:
+        raise EdgecError(
+            BAD_USAGE, "--board says nothing without --tune", hint="add --tune N, or measure with --device"
         )
     folder = path.parent
     shapes = {**project.shapes.get(name, {}), **request.shapes}

@@ -9,6 +9,8 @@ import typer
 from edgec.cli import split_table, terminal
 from edgec.cli.options import Json, Model, Quiet, Shapes, parse_shapes
 from edgec.cli.progress import watched
+from edgec.core.codes.usage import BAD_USAGE
+from edgec.core.errors import EdgecError
 
 if TYPE_CHECKING:
     from edgec.analyze import Analysis, OperatorRow
@@ -27,7 +29,9 @@ def analyze(
         list[str] | None,
         typer.Option("--link", metavar="wifi|lte|lora|MBPS", help="Between device and server; may be repeated."),
     ] = None,
-    server: Annotated[str, typer.Option("--server", metavar="NAME", help="What runs the tail of a split.")] = "host",
+    server: Annotated[
+        str | None, typer.Option("--server", metavar="NAME", help="What runs the tail of a split; host unless said.")
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -35,8 +39,12 @@ def analyze(
     from edgec.analyze import analyze as run_analysis
 
     if split:
-        split_table.show(model, target or "host", server, link or [], parse_shapes(shape or ()), quiet=quiet, json=json)
+        shapes = parse_shapes(shape or ())
+        split_table.show(model, target or "host", server or "host", link or [], shapes, quiet=quiet, json=json)
         return
+    if link or server:
+        given = "--link" if link else "--server"
+        raise EdgecError(BAD_USAGE, f"{given} says nothing without --split", hint="add --split, or leave it out")
     with watched(quiet=quiet) as progress:
         analysis = run_analysis(model, parse_shapes(shape or ()), target, progress)
     if json:

@@ -8,10 +8,12 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 from in_process import Invoke
+from packaging.requirements import Requirement
 from syrupy.assertion import SnapshotAssertion
 
 from edgec.cli import explain, failure, terminal
@@ -262,6 +264,28 @@ def test_doctor_names_what_is_there_and_what_is_missing(
     text = invoke("doctor")
     assert text.status == 0
     assert "qemu-aarch64 is missing: apt install qemu-user" in text.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["analyze", "model.onnx", "--link", "wifi"], "--split"),
+        (["analyze", "model.onnx", "--server", "host"], "--split"),
+        (["build", "model.onnx", "-t", "host", "--board", "ssh://board"], "--tune"),
+    ],
+)
+def test_an_option_that_says_nothing_is_refused(invoke: Invoke, arguments: list[str], missing: str) -> None:
+    outcome = invoke(*arguments)
+    assert outcome.status == 2
+    assert f"{arguments[-2]} says nothing without {missing}" in outcome.err
+
+
+def test_doctor_knows_every_library_that_edgec_can_use(invoke: Invoke) -> None:
+    listed = {finding["name"]: finding for finding in json.loads(invoke("doctor", "--json").out)}
+    wanted = [Requirement(text) for text in requires("edgec") or ()]
+    used = {each.name for each in wanted if 'extra == "dev"' not in str(each.marker)} - {"edgec"}
+    assert used <= listed.keys()
+    assert all(listed[each.name]["required"] for each in wanted if each.marker is None)
 
 
 def test_doctor_fails_if_something_required_is_missing(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
