@@ -19,8 +19,10 @@ from edgec.graph.cut_points import cut_points
 from edgec.graph.quantization import QuantizationPlan, Quantizer
 from edgec.graph.quantization_writer import write_quantization
 from edgec.graph.shapes import infer_shapes
+from edgec.passes.insert_bottleneck_behind import behind, joined
 from edgec.passes.insert_bottleneck_cut import Place, chosen_place
 from edgec.passes.insert_bottleneck_layers import InputScale, Layers, Widths, insert_layers
+from edgec.passes.insert_bottleneck_projection import insert_projection
 from edgec.training.availability import require_training
 from edgec.training.options import FitOptions, Loss, Optimizer
 
@@ -58,6 +60,10 @@ class InsertBottleneckOptions(FitOptions):
         default=4, ge=1, description="how often the first stage sees them again with a price on bits, for learnt coding"
     )
     distillation_rate: float = Field(default=3e-3, gt=0, description="largest learning rate of the first stage (adamw)")
+    keep_layers: bool = Field(
+        default=False,
+        description="whether the layers up to the cut stay, with one convolution behind them and one back",
+    )
     matched: int = Field(default=1, ge=0, description="values behind the bottleneck that the first stage compares too")
     freeze_encoder: bool = Field(default=True, description="whether the second stage leaves the encoder as it is")
     epochs: int = Field(default=2, ge=1, description="how often the second stage sees every sample")
@@ -76,7 +82,10 @@ class InsertBottleneck(Pass):
         (Matsubara et al., WACV 2022), with ReLU for its divisive normalisation, which few devices have kernels for.
     Case 2: int8. BottleFit (Matsubara et al., 2022): few channels, and even steps over the range of the latent.
     Case 3: float: a pair of convolutions, to be quantized by whoever cuts the model there.
-    Case 4: inputs whose numbers are large or far from 0 get a scale, measured on the data, in front of the encoder.
+    Case 4: `keep_layers`: the layers up to the cut stay as they are, and encoder and decoder behind them are a
+        convolution each, which begin as a projection on principal components: more work on the device, and far less to
+        learn. The unit of BottleNet (Eshratifar et al., ISLPED 2019), without its JPEG.
+    Case 5: inputs whose numbers are large or far from 0 get a scale, measured on the data, in front of the encoder.
 
     `edgec split build` cuts the network at the latent by itself. The pass follows those of the default recipe; it wants
     a model with one input. Needs the extra `qat`.
@@ -99,10 +108,12 @@ class InsertBottleneck(Pass):
         options = self.options if isinstance(self.options, InsertBottleneckOptions) else InsertBottleneckOptions()
         if context.data is None:
             return PassResult(model, False, assumptions=("there is no data, so nothing was trained",))
-        place = chosen_place(model, options.cut)
+        place, data, kept = chosen_place(model, options.cut), context.data, None
+        if options.keep_layers:
+            parts = behind(model, place, data)
+            kept, model, place, data = parts.kept, parts.model, parts.place, parts.data
         changed = model.clone()
-        widths = Widths(options.encoder_channels, options.channels, options.decoder_channels)
-        layers = insert_layers(changed, place, widths, _input_scale(context.data, place), context.seed)
+        layers = _inserted(changed, place, data, options, context.seed)
         bottleneck = Bottleneck(
             place.value, layers.made, layers.latent, layers.encoder, layers.decoder, _matched(model, place, options)
         )
@@ -114,11 +125,13 @@ class InsertBottleneck(Pass):
                 options.coding_epochs,
                 options.freeze_encoder,
             ),
-            *(context.data, _stages(options)),
+            *(data, _stages(options)),
             seed=context.seed,
             progress=context.progress,
             cache=Cache(),
         )
+        if kept is not None:
+            changed = joined(kept, changed)
         written = _written(changed, layers.latent, trained.quantizer, trained.symbols)
         stats = _sizes(written, place, layers, options) | trained.figures()
         assumptions = [] if options.cut else [f"the bottleneck stands at `{place.value}`: the fewest positions travel"]
@@ -139,9 +152,17 @@ def _stages(options: InsertBottleneckOptions) -> tuple[FitOptions, FitOptions]:
     return tuning.model_copy(update=first), tuning
 
 
-def _input_scale(data: DataSource, place: Place) -> InputScale:
-    """Mean and deviation of the channels of the input on some training samples."""
+def _inserted(changed: ir.Model, place: Place, data: DataSource, options: InsertBottleneckOptions, seed: int) -> Layers:
+    """The layers of the bottleneck, put in; they fit what some training samples are there."""
     samples = [sample.inputs[place.source] for sample in islice(data.train(), _SCALE_SAMPLES)]
+    if options.keep_layers:
+        return insert_projection(changed, place, samples, options.channels)
+    widths = Widths(options.encoder_channels, options.channels, options.decoder_channels)
+    return insert_layers(changed, place, widths, _input_scale(samples, place), seed)
+
+
+def _input_scale(samples: list[np.ndarray], place: Place) -> InputScale:
+    """Mean and deviation of the channels of the input."""
     numbers = np.moveaxis(np.concatenate(samples).astype(np.float64), 1, 0).reshape(place.source_shape[1], -1)
     return InputScale(numbers.mean(1).astype(np.float32), numbers.std(1).astype(np.float32))
 

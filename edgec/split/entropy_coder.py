@@ -8,6 +8,7 @@ point is exact, so no floating point stands between a latent and its bytes.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,36 @@ from edgec.split.frequency_tables import FrequencyTables
 _SCALE = 256
 """Fixed-point probabilities have 24 bits, frequencies 16."""
 _WORD_BYTES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Where the elements of a latent are in the order in which they travel.
+
+    Attributes:
+        order: their row-major numbers; all at once where they travel as they are.
+        spans: for each table, begin and end of its elements in that order.
+        low: for each element in that order, the lowest symbol of its table.
+        known: likewise, how many symbols its table has.
+    """
+
+    order: np.ndarray | slice
+    spans: tuple[tuple[int, int], ...]
+    low: np.ndarray
+    known: np.ndarray
+
+    @classmethod
+    def of(cls, tables: FrequencyTables, elements: int) -> _Layout:
+        """The layout of a latent of so many elements."""
+        places = tables.places(elements)
+        sizes = [len(part) for part in places]
+        ends = np.cumsum(sizes).tolist()
+        return cls(
+            np.concatenate(places) if tables.groups else slice(None),
+            tuple((end - size, end) for size, end in zip(sizes, ends, strict=True)),
+            np.repeat(np.array([table.low for table in tables.tables], np.int32), sizes),
+            np.repeat(np.array([len(table.frequencies) for table in tables.tables], np.int32), sizes),
+        )
 
 
 class EntropyCoder:
@@ -40,6 +71,7 @@ class EntropyCoder:
         except ImportError as error:
             what, hint = "the entropy coder constriction is not installed", "pip install 'edgec[split]'"
             raise EdgecError(TOOL_MISSING, what, hint=hint) from error
+        self._known: _Layout | None = None
         self._stack = constriction.stream.stack.AnsCoder
         self._categorical = constriction.stream.model.Categorical
 
@@ -52,16 +84,12 @@ class EntropyCoder:
         Raises:
             EdgecError: EC1201 for a symbol that its table does not hold.
         """
-        coder, flat = self._stack(), latent.ravel()
-        places = self.tables.places(flat.size)
+        coder, layout = self._stack(), self._layout(latent.size)
+        symbols = np.subtract(latent.ravel()[layout.order], layout.low, dtype=np.int32)
+        self._check(symbols, layout)
         # The coder is a stack: what is to come out first goes in last.
-        for number in reversed(range(len(places))):
-            table = self.tables.tables[number]
-            symbols = flat[places[number]].astype(np.int32) - table.low
-            if symbols.size and (symbols.min() < 0 or symbols.max() >= len(table.frequencies)):
-                what = f"elements of table {number} hold symbols outside {table.low} to {table.high}"
-                raise EdgecError(LATENT_OUT_OF_RANGE, what, where="entropy coder", hint=LATENT_OUT_OF_RANGE.remedy)
-            coder.encode_reverse(symbols, self._models[number])
+        for model, (begin, end) in zip(reversed(self._models), reversed(layout.spans), strict=True):
+            coder.encode_reverse(symbols[begin:end], model)
         # The last word is the upper end of the coder's state: bytes of it that say nothing do not travel.
         return bytes(coder.get_compressed().astype("<u4").tobytes()).rstrip(b"\0")
 
@@ -80,11 +108,29 @@ class EntropyCoder:
         words = payload + bytes(-len(payload) % _WORD_BYTES)
         coder = self._stack(np.frombuffer(words, "<u4").astype(np.uint32))
         latent = np.empty(math.prod(shape), np.int8)
-        for table, model, places in zip(self.tables.tables, self._models, self.tables.places(latent.size), strict=True):
-            latent[places] = coder.decode(model, places.size) + table.low
+        layout = self._layout(latent.size)
+        spans = zip(self._models, layout.spans, strict=True)
+        symbols = np.concatenate([coder.decode(model, end - begin) for model, (begin, end) in spans])
         if not coder.is_empty():
             raise _corrupt("something is left over behind the last symbol")
+        latent[layout.order] = symbols + layout.low
         return latent.reshape(shape)
+
+    def _check(self, symbols: np.ndarray, layout: _Layout) -> None:
+        """Whether every symbol, counted from the lowest of its table, is in its table."""
+        outside = (symbols < 0) | (symbols >= layout.known)
+        if outside.any():
+            first = int(outside.argmax())
+            number = next(number for number, (begin, end) in enumerate(layout.spans) if begin <= first < end)
+            table = self.tables.tables[number]
+            what = f"elements of table {number} hold symbols outside {table.low} to {table.high}"
+            raise EdgecError(LATENT_OUT_OF_RANGE, what, where="entropy coder", hint=LATENT_OUT_OF_RANGE.remedy)
+
+    def _layout(self, elements: int) -> _Layout:
+        """Found once: all latents of a network have the same size."""
+        if self._known is None or len(self._known.low) != elements:
+            self._known = _Layout.of(self.tables, elements)
+        return self._known
 
     @cached_property
     def _models(self) -> list[Any]:

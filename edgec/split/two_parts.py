@@ -11,6 +11,7 @@ import onnx_ir as ir
 from edgec.core.errors import EdgecError
 from edgec.core.tensor import Sample
 from edgec.graph.cut_points import between, cut
+from edgec.graph.editing import Names, add_constant
 from edgec.graph.exit_note import ExitNote, without_exits
 from edgec.graph.quantization import QuantizationPlan, Quantizer
 from edgec.graph.quantization_writer import write_quantization
@@ -131,15 +132,32 @@ def with_open_batch(tail: ir.Model, given: Sequence[Sample]) -> ir.Model:
         for value in node.outputs:
             if value not in opened.graph.outputs:
                 value.shape = None
+    _free_reshapes(opened)
     together = {name: np.concatenate([sample[name] for sample in given]) for name in given[0]}
     return opened if _batch_is_free(opened, together, _outputs(tail, given)) else tail
+
+
+def _free_reshapes(opened: ir.Model) -> None:
+    """Let each Reshape to a constant batch of one keep the batch that it is given; whether that is right shows later."""
+    names = Names(opened)
+    for node in opened.graph:
+        before = node.inputs[1] if node.op_type == "Reshape" else None
+        shape = ir.convenience.get_const_tensor(before) if before is not None else None
+        extents = shape.numpy() if shape is not None else np.zeros(0, np.int64)
+        if before is None or len(extents) < 2 or extents[0] != 1 or 0 in extents:
+            continue
+        kept = add_constant(opened.graph, names.fresh(f"{node.name}.shape"), np.array([0, *extents[1:]], np.int64))
+        node.replace_input_with(1, kept)
+        node.attributes.pop("allowzero", None)
+        if not before.uses():
+            opened.graph.initializers.pop(str(before.name), None)
 
 
 def _batch_is_free(opened: ir.Model, together: Sample, alone: Sequence[Sample]) -> bool:
     try:
         made = ReferenceSession(opened).run(together)
     except EdgecError:
-        # A Reshape to a constant batch and the like: the tail takes one sample at a time, which `Tail` copes with.
+        # A layer that only one sample fits: the tail takes one sample at a time, which `Tail` copes with.
         return False
     return all(
         made[name].shape == (len(alone), *array.shape[1:])

@@ -19,10 +19,11 @@ _SAME = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some samples: inputs as in `TrainingSamples`, labels if there are any."""
+    """Some samples: inputs as in `TrainingSamples`, labels if there are any, and their numbers among all samples."""
 
     inputs: tuple[Tensor, ...]
     labels: Tensor | None
+    rows: Tensor
 
 
 class BatchRunner:
@@ -51,7 +52,7 @@ def batches(samples: TrainingSamples, options: FitOptions, seed: int, epoch: int
     for start in range(0, samples.count - options.batch + 1, options.batch):
         rows = order[start : start + options.batch]
         inputs = tuple(_augmented(tensor[rows], options, generator) for tensor in samples.inputs)
-        yield Batch(inputs, None if samples.labels is None else samples.labels[rows])
+        yield Batch(inputs, None if samples.labels is None else samples.labels[rows], rows)
 
 
 def _augmented(inputs: Tensor, options: FitOptions, generator: torch.Generator) -> Tensor:

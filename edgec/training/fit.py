@@ -16,11 +16,12 @@ from edgec.core.cache import Cache
 from edgec.core.codes.training import TRAINING_DIVERGED
 from edgec.core.errors import EdgecError
 from edgec.core.progress import Progress, Silent
-from edgec.training.batches import BatchRunner, batches
+from edgec.training.batches import Batch, BatchRunner, batches
 from edgec.training.checkpoint import Checkpoint, training_key
 from edgec.training.losses import Objective
 from edgec.training.options import FitOptions, Optimizer, Schedule
 from edgec.training.samples import TrainingSamples
+from edgec.training.taught import TaughtOutputs
 
 _RISING = 0.2
 _FIRST_RATE = 0.04
@@ -115,6 +116,9 @@ class _Trainer:
     ) -> None:
         self._module, self._samples, self._options = module, samples, options
         self._run, self._objective, self._runner = run, objective, runner
+        self._teacher = None
+        if objective.distillation and run.teacher is not None:
+            self._teacher = TaughtOutputs(run.teacher, samples, options, runner)
         self.optimizer = _optimizer(module, options)
 
     def epoch(self, number: int) -> float:
@@ -127,7 +131,7 @@ class _Trainer:
             rate = learning_rate(self._options, number * steps + step, self._options.epochs * steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            loss = self._objective(self._runner(self._module, batch.inputs), batch, self._taught(batch.inputs))
+            loss = self._objective(self._runner(self._module, batch.inputs), batch, self._taught(batch))
             loss = loss if self._run.penalty is None else loss + self._run.penalty()
             if not math.isfinite(value := float(loss.detach())):
                 what = f"the loss is {value} in epoch {number + 1}, step {step + 1}"
@@ -141,11 +145,8 @@ class _Trainer:
             self._run.progress.advance()
         return total / steps
 
-    def _taught(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        if not self._objective.distillation or self._run.teacher is None:
-            return ()
-        with torch.no_grad():
-            return self._runner(self._run.teacher, inputs)
+    def _taught(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        return self._teacher(batch) if self._teacher is not None else ()
 
 
 def learning_rate(options: FitOptions, step: int, steps: int) -> float:

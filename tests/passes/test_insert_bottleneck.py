@@ -18,6 +18,7 @@ from edgec.graph.gate import ReferenceGate
 from edgec.graph.reference import ReferenceSession
 from edgec.graph.shapes import infer_shapes
 from edgec.passes.insert_bottleneck import InsertBottleneck, InsertBottleneckOptions
+from edgec.passes.insert_bottleneck_behind import joined
 from edgec.passes.insert_bottleneck_cut import chosen_place, places
 from edgec.passes.insert_bottleneck_layers import InputScale, Widths, insert_layers
 from edgec.split.frequency_tables import tables_from_counts
@@ -109,6 +110,40 @@ def _weights(model: ir.Model) -> dict[str, np.ndarray]:
 def test_an_encoder_that_may_learn_on_is_tuned_too() -> None:
     result = _inserted(channels=2, freeze_encoder=False)
     assert accuracy(result.model) > 0.9
+
+
+@pytest.mark.parametrize("coding", ["learnt", "int8"])
+def test_layers_that_stay_are_as_they_were(coding: str) -> None:
+    model = _trained()
+    result = _inserted(model=model, coding=coding, channels=2, keep_layers=True, cut=places(model)[0].value)
+    assert accuracy(result.model) > 0.9
+    convolutions = [
+        [node.inputs[1].const_value.numpy() for node in some.graph if node.op_type == "Conv"]
+        for some in (model, result.model)
+    ]
+    np.testing.assert_array_equal(convolutions[1][0], convolutions[0][0])
+    assert len(convolutions[1]) == len(convolutions[0]) + 2
+    (latent, *_) = _latents(result.model, 1)
+    assert latent.shape[:2] == (1, 2)
+
+
+def test_a_weight_of_both_parts_is_trained_in_the_second_only() -> None:
+    g = GraphBuilder("shared", 17)
+    weight = g.weight(4, 4, 3, 3)
+    x = g.node("Relu", g.node("Conv", g.input("image", [1, 4, 8, 8]), weight, pads=[1] * 4))
+    g.node("Conv", x, weight, pads=[1] * 4, output="scores")
+    g.output("scores", [1, 4, 8, 8])
+    model = ir.from_proto(g.model())
+    infer_shapes(model)
+    image = {"image": np.random.default_rng(0).standard_normal((1, 4, 8, 8)).astype(np.float32)}
+    head, tail = cut(model, [places(model)[-1].value])
+    whole = joined(head, tail)
+    np.testing.assert_array_equal(*(ReferenceSession(some).run(image)["scores"] for some in (model, whole)))
+    (shared,) = tail.graph.initializers.values()
+    shared.const_value = ir.tensor(np.zeros((4, 4, 3, 3), np.float32))
+    changed = ReferenceSession(joined(head, tail)).run(image)["scores"]
+    assert not changed.any()
+    assert ReferenceSession(head).run(image)[str(head.graph.outputs[0].name)].any()
 
 
 def _network(size: tuple[int, ...], *, kernel: int, stride: int, pad: int) -> ir.Model:

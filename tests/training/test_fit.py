@@ -26,6 +26,7 @@ from edgec.training.fit import learning_rate  # noqa: E402
 from edgec.training.importer import import_network  # noqa: E402
 from edgec.training.options import FitOptions, Loss, Optimizer, Schedule  # noqa: E402
 from edgec.training.samples import TrainingSamples, read_samples  # noqa: E402
+from edgec.training.taught import TaughtOutputs  # noqa: E402
 from edgec.training.write_back import write_back  # noqa: E402
 
 OPTIONS = FitOptions(epochs=2, batch=32, learning_rate=0.05)
@@ -83,9 +84,10 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert not np.array_equal(weights_of(first)[0], weights_of(other)[0])
 
 
+@pytest.mark.parametrize("loss", [Loss.LABELS, Loss.DISTILLATION])
 @pytest.mark.parametrize("optimizer", list(Optimizer))
-def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path: Path, optimizer: Optimizer) -> None:
-    options = FitOptions(epochs=3, batch=32, learning_rate=0.01, optimizer=optimizer)
+def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path: Path, optimizer: Optimizer, loss: Loss) -> None:
+    options = FitOptions(epochs=3, batch=32, learning_rate=0.01, optimizer=optimizer, loss=loss)
     whole, halved = quarters_net(), quarters_net()
     fine_tune(whole, Quarters(), options, seed=0, progress=Silent())
     cache = Cache(tmp_path)
@@ -96,6 +98,25 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path: Path, opti
     assert all(np.array_equal(a, b) for a, b in zip(weights_of(whole), weights_of(halved), strict=True))
     again, _ = fine_tune(quarters_net(), Quarters(), options, seed=1, progress=Silent(), cache=cache)
     assert again.resumed == 0
+
+
+@pytest.mark.parametrize(("changes", "runs"), [({}, 4), ({"flip": True}, 8), ({"epochs": 1}, 4)])
+def test_a_teacher_is_asked_once_for_what_it_would_say_again(changes: dict[str, object], runs: int) -> None:
+    options = OPTIONS.model_copy(update=changes)
+    model = quarters_net()
+    samples = read_samples(Quarters(4 * options.batch), model, options)
+    teacher = import_network(model).module
+    runner = BatchRunner(teacher, samples)
+    sizes: list[int] = []
+    teacher.register_forward_hook(lambda _module, given, _made: sizes.append(len(given[0])))
+    taught = TaughtOutputs(teacher, samples, options, runner)
+    for epoch in range(options.epochs):
+        for batch in batches(samples, options, 0, epoch):
+            found = taught(batch)[0]
+            with torch.no_grad():
+                expected = teacher.forward(batch.inputs[0].flatten(0, 1))
+            assert torch.allclose(found, expected, atol=1e-5)
+    assert sizes.count(options.batch) == runs
 
 
 def test_put_in_normalisations_change_nothing_and_fold_without_a_trace() -> None:
