@@ -15,6 +15,8 @@ from edgec.backends.selection import backend_for
 from edgec.backends.tuning import TuningRequest
 from edgec.core.artifact import staged
 from edgec.core.cache import cache_folder
+from edgec.core.codes.backend import NO_THREADS
+from edgec.core.errors import EdgecError
 from edgec.core.manifest import Provenance, digest_of, write_manifest
 from edgec.core.passes import Kind, PassContext
 from edgec.core.pipeline import KeepStep, Pipeline, PipelineResult
@@ -139,7 +141,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
     progress.start(f"load {options.model.name}")
     subject = subject_of(options)
     target, loaded, evaluation = subject.target, subject.loaded, subject.evaluation
-    backend = _tuned(backend_for(target), target, options)
+    backend = _backend(target, options)
     with staged(options.out) as folder:
         keep_step = _keeper(folder) if options.keep_steps else None
         result = run_passes(subject, options, backend, progress, keep_step)
@@ -182,12 +184,16 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
     return BuildResult(options.out, report)
 
 
-def _tuned(backend: Backend, target: Target, options: BuildOptions) -> Backend:
-    """The backend with choices made by measurement, if the options ask for any.
+def _backend(target: Target, options: BuildOptions) -> Backend:
+    """The backend of a target, with choices made by measurement if the options ask for any.
 
     Raises:
-        EdgecError: EC0405 where nothing can be measured or chosen.
+        EdgecError: EC0405 where nothing can be measured or chosen, EC0407 for threads that the backend has no use for.
     """
+    backend = backend_for(target)
+    if options.threads > 1 and not backend.has_threads:
+        what = f"{options.threads} threads were asked for"
+        raise EdgecError(NO_THREADS, what, where=target.name, hint=NO_THREADS.remedy)
     if not options.tune and options.tuning_database is None:
         return backend
     boards = boards_for(target, options.boards) if options.tune else ()

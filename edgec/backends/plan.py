@@ -173,6 +173,8 @@ class Backend(ABC):
     name: ClassVar[str]
     prerequisites: ClassVar[tuple[str, ...]] = ()
     """Passes that must have run; the pipeline appends those that the recipe lacks."""
+    has_threads: ClassVar[bool] = False
+    """Whether an inference can be split over threads; where it is not, more than one is refused."""
 
     def tuned_by(self, request: TuningRequest) -> Backend:
         """This backend, with choices made by measurement.

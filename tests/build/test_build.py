@@ -75,6 +75,14 @@ def test_equal_builds_have_equal_bytes(small_model: Path, tmp_path: Path, monkey
     assert "manifest.json" in same
 
 
+@pytest.mark.parametrize("target", ["jetson-nano", "ice40-hx8k", "pynq-z2", "cortex-m7"])
+def test_threads_that_nothing_would_run_on_are_refused(target: str, small_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(EdgecError) as caught:
+        built(small_model, target, tmp_path / "artefact", threads=4)
+    assert caught.value.code.code == "EC0407"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_labelled_data_give_an_accuracy(small_model: Path, tmp_path: Path) -> None:
     shape = onnx.load(small_model).graph.input[0].type.tensor_type.shape
     extents = [max(1, extent.dim_value) for extent in shape.dim][1:]

@@ -46,6 +46,7 @@ class TvmBackend(Backend):
 
     name: ClassVar[str] = "tvm"
     prerequisites: ClassVar[tuple[str, ...]] = ("lower-recurrent", "lower-functions")
+    has_threads: ClassVar[bool] = True
 
     def tuned_by(self, request: TuningRequest) -> TvmBackend:
         """This backend, with choices made by measurement."""

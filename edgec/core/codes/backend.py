@@ -49,6 +49,6 @@ NO_THREADS = ErrorCode(
     "the target has no threads to offer",
     ExitStatus.UNSUPPORTED,
     "Several threads need those of an operating system, and a C library to start them with. Bare metal has neither, and"
-    " the tool chain comes without Apple's.",
+    " the tool chain comes without Apple's. Graphics processors and circuits divide the work by themselves.",
     "Build with --threads 1.",
 )
