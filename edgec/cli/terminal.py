@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from edgec.core.printable import printable as printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -44,16 +45,6 @@ def write_rich(shown: RenderableType) -> None:
 def say(text: str) -> None:
     """Write a line to stderr."""
     sys.stderr.write(f"{text}\n")
-
-
-def printable(text: str) -> str:
-    """The text with control characters as escapes: names come from files and must not drive the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character.encode("unicode_escape").decode() if unicodedata.category(character)[0] == "C" else character
-        for character in text
-    )
 
 
 def coloured(stream_is_terminal: bool) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from edgec.core.printable import printable as printable
 
 _CODE_SPAN = re.compile(r"`([^`]+)`")
 _DECIMAL_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -86,18 +87,6 @@ def change_of(before: float, after: float) -> str:
     if before == 0:
         return "new"
     return signed_percent(after / before - 1)
-
-
-def printable(text: str) -> str:
-    """The text on one line, with control and direction characters as escapes: names come from the user's model."""
-    return "".join(
-        character if unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} else _escape(character)
-        for character in text
-    )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def shortened(text: str, width: int) -> str:

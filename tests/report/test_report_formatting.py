@@ -45,6 +45,7 @@ def test_changes() -> None:
 
 def test_control_characters_of_a_name_are_shown_and_not_obeyed() -> None:
     assert formatting.printable("a\x1b[31mb\nc\u202ed") == "a\\x1b[31mb\\nc\\u202ed"
+    assert formatting.printable("a\u2028b") == "a\\u2028b"
     assert formatting.printable("größe/層") == "größe/層"
 
 
