@@ -57,7 +57,11 @@ def _require(tool: Tool) -> None:
     if shutil.which(tool.arguments[0]) is not None:
         if len(tool.arguments) == 1:
             return
-        finished = _captured((*tool.arguments, "version"), Path.cwd(), seconds=_VERSION_SECONDS)
+        try:
+            finished = _captured((*tool.arguments, "version"), Path.cwd(), seconds=_VERSION_SECONDS)
+        except subprocess.TimeoutExpired as fault:
+            what = f"`{tool.name}` did not answer within {_VERSION_SECONDS} s"
+            raise EdgecError(TOOL_MISSING, what, hint="run `edgec doctor`; the machine may be too busy") from fault
         if finished.returncode == 0:
             return
     raise EdgecError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgec.backends import executor
 from edgec.backends.executor import execute
 from edgec.backends.plan import BuildPlan, Command, MemoryUse, Tool
 from edgec.core.errors import EdgecError, ExitStatus
@@ -62,6 +63,15 @@ def test_a_missing_python_module_is_a_missing_tool(tmp_path: Path) -> None:
     with pytest.raises(EdgecError) as caught:
         execute(plan(tools=(tool,)), tmp_path / "new", Silent())
     assert caught.value.code.code == "EC0901"
+
+
+def test_a_tool_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "_VERSION_SECONDS", 0.2)
+    tool = Tool("python", (sys.executable, "-c", "import time; time.sleep(60)"), "apt install python3")
+    with pytest.raises(EdgecError) as caught:
+        execute(plan(tools=(tool,)), tmp_path, Silent())
+    assert caught.value.code.code == "EC0901"
+    assert "did not answer" in caught.value.what
 
 
 def test_a_failing_tool_is_quoted(tmp_path: Path) -> None:
