@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from edgec.backends.rtl.binary_products import summing_module
+from edgec.backends.rtl.binary_products import counting_module
 from edgec.backends.rtl.constant_products import ProductModule, product_module, supporting_modules
 from edgec.backends.rtl.integer_graph import Interval
 from edgec.graph.spanning_tree import Signs, spanning_tree
@@ -84,7 +84,7 @@ def design_of(signs: Signs, design: str, family: str) -> ProductModule:
         bits = Interval(np.zeros(signs.shape[1], np.int64), np.ones(signs.shape[1], np.int64))
         return product_module("layer", signs.T.astype(np.int64), zeros, bits, NO_STAGES)
     tree = spanning_tree(signs) if design == "tree" else None
-    return summing_module("layer", signs, zeros, tree, LOOKUP_INPUTS[family], pipelined=False)
+    return counting_module("layer", signs, zeros, tree, LOOKUP_INPUTS[family], pipelined=False)
 
 
 def measure(signs: Signs, design: str, family: str) -> dict[str, float | int]:

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("pyosys", reason="needs edgec[fpga]")
 
-from edgec.backends.rtl.binary_products import summing_module
+from edgec.backends.rtl.binary_products import counting_module
 from edgec.backends.rtl.constant_products import ProductModule
 from edgec.backends.rtl.netlist import Netlist, read_netlist
 from edgec.graph.spanning_tree import SpanningTree, spanning_tree
@@ -77,7 +77,7 @@ def test_the_netlist_gives_the_sums(
     signs[3] = 1
     bias = random.integers(-30, 30, 5)
     tree = trees(signs)[kind]
-    module = summing_module("layer", signs, bias, tree, lookup_inputs, pipelined=pipelined)
+    module = counting_module("layer", signs, bias, tree, lookup_inputs, pipelined=pipelined)
     bits = np.vstack([random.integers(0, 2, (60, width)), np.zeros((1, width), int), np.ones((1, width), int)])
     found = sums(module, simulate(synthesised(module, tmp_path), bits, module.latency))
     np.testing.assert_array_equal(found, bias + bits @ signs.T.astype(np.int64))
@@ -91,5 +91,5 @@ def test_similar_channels_need_few_adders(lookup_inputs: int | None) -> None:
     base = random.choice(np.array([-1, 1], np.int8), 144)
     signs = np.where(random.random((16, 144)) < 0.1, -base, base).astype(np.int8)
     bias = np.zeros(16, np.int64)
-    alone, along = (summing_module("layer", signs, bias, tree, lookup_inputs) for tree in (None, spanning_tree(signs)))
+    alone, along = (counting_module("layer", signs, bias, tree, lookup_inputs) for tree in (None, spanning_tree(signs)))
     assert along.adders < 0.45 * alone.adders

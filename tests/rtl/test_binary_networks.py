@@ -13,7 +13,7 @@ from benchmarks import hls_networks
 from edgec.backends.executor import execute
 from edgec.backends.rtl import flow
 from edgec.backends.rtl.backend import RtlBackend
-from edgec.backends.rtl.binary_products import summing_module, sign_products
+from edgec.backends.rtl.binary_products import counting_module, sign_products
 from edgec.backends.rtl.integer_graph import IntegerGraph
 from edgec.backends.rtl.recognition import integer_graph
 from edgec.core.progress import Silent
@@ -113,7 +113,7 @@ def test_the_design_with_the_fewest_adders_is_taken() -> None:
     alike = np.where(random.random((96, 12)) < 0.03, -base, base).astype(np.int64)
     zeros = np.zeros(12, np.int64)
     of_tables, of_cells = (sign_products("layer", alike, zeros, 3, inputs) for inputs in (4, None))
-    naive = summing_module("naive", np.ascontiguousarray(alike.T, np.int8), zeros, None, None)
+    naive = counting_module("naive", np.ascontiguousarray(alike.T, np.int8), zeros, None, None)
     assert "layer_stage0" in of_tables.sources
     assert list(of_cells.sources) == ["layer"]
     assert of_cells.adders < of_tables.adders < 0.5 * naive.adders

@@ -1,13 +1,13 @@
-"""Products of bits with a matrix of −1 and +1 as logic: one sum of bits with signs a channel, alone or along a tree.
+"""Products of bits with a matrix of −1 and +1 as logic: one count of matching bits a channel, alone or along a tree.
 
-With bits b for the signs of an input and w for those of a channel, the channel sums s = Σ w b: by the bits with the
-weight +1, less those with −1. Along a tree (`edgec.graph.spanning_tree`) with the weights D that differ from the
-parent's (or from its complement's), and the parent's sum s_i:
+With bits b for the signs of an input and w for those of a channel, the channel counts matches p = popcount(b XNOR w); a
+sum of the bits with signs is p less the number of −1. Along a tree (`edgec.graph.spanning_tree`) with d differing
+weights, P matches among them, and the parent's count p_i (or N − p_i for a complement):
 
-    s = ± s_i + 2 Σ_D w b
+    p = p_i − d + 2 P
 
-Sums are kept as v with s = v − o, or s = o − v behind complements, modulo a power of two, so that a level only adds and
-takes away bits: constants stay symbols until the end.
+Counts are kept as v with p = v − o, or p = o − v behind complements, modulo a power of two above N, so that a level
+only adds bits: constants stay symbols until the end.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 from edgec.backends.rtl.bit_sums import BitSums, bit_sums
 from edgec.backends.rtl.constant_products import Port, ProductModule, product_module
 from edgec.backends.rtl.integer_graph import Integers, Interval, bits_of
-from edgec.backends.rtl.packing import literal, resized
+from edgec.backends.rtl.packing import literal
 from edgec.graph.spanning_tree import Signs, SpanningTree, spanning_tree
 
 
 @dataclass(frozen=True)
-class _Sum:
-    """A sum s of bits with signs: `s = sign * (bits − offset)` modulo 2**width.
+class _Count:
+    """A count of matches p: `p = sign * (bits − offset)` modulo 2**width.
 
     Attributes:
         bits: names of single wires, the lowest first.
@@ -43,8 +43,8 @@ def sign_products(
 ) -> ProductModule:
     """The Verilog of `bias + x @ weights` for −1 and +1 on both sides, with the fewest adders of three designs.
 
-    They are a sum for each channel, sums along a spanning tree, and da4ml's optimiser. The first two have no registers
-    in three copies.
+    They are counts of matching bits for each channel, counts along a spanning tree, and da4ml's optimiser. Counts have
+    no registers in three copies.
 
     Args:
         name: of the module.
@@ -64,22 +64,22 @@ def sign_products(
     if not triple:
         signs = np.ascontiguousarray(weights.T, np.int8)
         trees = (None, spanning_tree(signs))
-        designs += [_signed_sums(name, signs, constant, tree, lookup_inputs) for tree in trees]
+        designs += [_signed_counts(name, signs, constant, tree, lookup_inputs) for tree in trees]
     return min(designs, key=lambda module: module.adders if lookup_inputs is None else module.sum_bits)
 
 
-def _signed_sums(
+def _signed_counts(
     name: str, signs: Signs, constant: Integers, tree: SpanningTree | None, lookup_inputs: int | None
 ) -> ProductModule:
     """`constant + 2 * (b @ signs.T)`: the lowest bit is known."""
-    summed = summing_module(name, signs, constant >> 1, tree, lookup_inputs)
+    counted = counting_module(name, signs, constant >> 1, tree, lookup_inputs)
     outputs = tuple(
-        replace(port, shift=1, below=int(each)) for port, each in zip(summed.outputs, constant & 1, strict=True)
+        replace(port, shift=1, below=int(each)) for port, each in zip(counted.outputs, constant & 1, strict=True)
     )
-    return replace(summed, outputs=outputs, of_signs=True)
+    return replace(counted, outputs=outputs, of_signs=True)
 
 
-def summing_module(
+def counting_module(
     name: str,
     signs: Signs,
     bias: Integers,
@@ -102,21 +102,22 @@ def summing_module(
         A module as `constant_products.product_module` writes.
     """
     count = signs.shape[1]
-    negatives = (signs < 0).sum(axis=1).tolist()
-    width = max(bits_of(-each, count - each) for each in negatives)
+    width = count.bit_length()
     logic = bit_sums(lookup_inputs)
     x = tuple(f"model_inp[{n}]" for n in range(count))
     if tree is None:
-        sums = [_alone(logic, x, row, width) for row in signs]
+        counts = [_Count(_matches(logic, x, row, np.arange(count), width), 1, 0) for row in signs]
         depth = 0
     else:
-        sums = _along_tree(logic, x, signs, tree, width, pipelined=pipelined)
+        counts = _along_tree(logic, x, signs, tree, width, pipelined=pipelined)
         depth = tree.depth
     ports, results = [], []
-    for channel, (found, below, offset) in enumerate(zip(sums, negatives, bias.tolist(), strict=True)):
-        low = offset - below
-        ports.append(Port(bits_of(low, low + count), low < 0, 0))
-        results.append(_output(logic, channel, found, ports[-1].width, offset, signed=below > 0))
+    for channel, found in enumerate(counts):
+        negatives = int((signs[channel] < 0).sum())
+        low = int(bias[channel]) - negatives
+        port = Port(bits_of(low, low + count), low < 0, 0)
+        results.append(_output(logic, channel, found, port.width, width, low))
+        ports.append(port)
     total = sum(port.width for port in ports)
     outputs = f"{{{', '.join(reversed(results))}}}"
     logic.lines.append(f"wire [{total - 1}:0] sums = {outputs};")
@@ -133,62 +134,71 @@ def summing_module(
 
 def _along_tree(
     logic: BitSums, x: tuple[str, ...], signs: Signs, tree: SpanningTree, width: int, *, pipelined: bool
-) -> list[_Sum]:
-    """Sums of all channels, level by level; with registers all are those of the last level's cycle."""
-    sums: dict[int, _Sum] = {}
+) -> list[_Count]:
+    """Counts of all channels, level by level; with registers all are those of the last level's cycle."""
+    counts: dict[int, _Count] = {}
     differences = tree.differences(signs)
     for level in range(tree.depth + 1):
         if level and pipelined:
-            sums = {channel: replace(held, bits=logic.register(held.bits)) for channel, held in sums.items()}
+            counts = {c: _Count(logic.register(held.bits), held.sign, held.offset) for c, held in counts.items()}
             later = np.flatnonzero(differences[tree.levels >= level].any(axis=0))
             kept = dict(zip(later.tolist(), logic.register([x[n] for n in later]), strict=True))
             x = tuple(kept.get(n, "") for n in range(len(x)))
         for channel in np.flatnonzero(tree.levels == level).tolist():
+            places = np.flatnonzero(differences[channel])
             parent = int(tree.parents[channel])
             if parent < 0:
-                sums[channel] = _alone(logic, x, signs[channel], width)
+                counts[channel] = _Count(_matches(logic, x, signs[channel], places, width), 1, 0)
                 continue
-            differing = np.where(differences[channel], signs[channel], 0)
-            sums[channel] = _follow(logic, sums[parent], x, differing, width, inverted=bool(tree.inverted[channel]))
-    return [sums[channel] for channel in range(len(signs))]
+            counts[channel] = _follow(
+                logic, counts[parent], x, signs[channel], places, width, inverted=bool(tree.inverted[channel])
+            )
+    return [counts[channel] for channel in range(len(signs))]
 
 
-def _alone(logic: BitSums, x: tuple[str, ...], signs: Signs, width: int) -> _Sum:
-    bits, offset = logic.add((), _read(x, signs > 0), _read(x, signs < 0), width)
-    return _Sum(bits, 1, offset)
-
-
-def _follow(logic: BitSums, parent: _Sum, x: tuple[str, ...], differing: Signs, width: int, *, inverted: bool) -> _Sum:
-    """The sum of a channel from its parent's, and from twice the bits of its weights that differ; the others are 0."""
+def _follow(
+    logic: BitSums,
+    parent: _Count,
+    x: tuple[str, ...],
+    signs: Signs,
+    places: Integers,
+    width: int,
+    *,
+    inverted: bool,
+) -> _Count:
+    """The count of a channel from its parent's: twice the matches, or mismatches, where they differ."""
     sign = -parent.sign if inverted else parent.sign
-    if width == 1 or not differing.any():
-        return replace(parent, sign=sign)
-    added, taken = _read(x, sign * differing > 0), _read(x, sign * differing < 0)
-    higher, offset = logic.add(parent.bits[1:], added, taken, width - 1)
-    return _Sum((parent.bits[0], *higher), sign, parent.offset + 2 * offset)
+    whole = len(signs) if inverted else 0
+    offset = parent.offset + len(places) - whole if sign > 0 else parent.offset + len(places) + whole
+    if not len(places):
+        return _Count(parent.bits, sign, offset)
+    added = [_literal(x, n, sign * int(signs[n])) for n in places.tolist()]
+    higher = logic.add(parent.bits[1:], added, width - 1) if width > 1 else ()
+    return _Count((parent.bits[0], *higher), sign, offset)
 
 
-def _read(x: tuple[str, ...], places: np.ndarray) -> list[str]:
-    return [x[n] for n in np.flatnonzero(places).tolist()]
+def _matches(logic: BitSums, x: tuple[str, ...], signs: Signs, places: Integers, width: int) -> tuple[str, ...]:
+    return logic.add((), [_literal(x, n, int(signs[n])) for n in places.tolist()], width)
 
 
-def _output(logic: BitSums, channel: int, found: _Sum, out: int, bias: int, *, signed: bool) -> str:
-    """The sum with a bias, of `out` bits, in one adder where these are no more than the sum's."""
-    width, held, total = len(found.bits), f"v{channel}", f"a{channel}"
-    logic.lines.append(f"wire [{width - 1}:0] {held} = {{{', '.join(reversed(found.bits))}}};")
+def _literal(x: tuple[str, ...], place: int, sign: int) -> str:
+    return x[place] if sign > 0 else f"(~{x[place]})"
+
+
+def _output(logic: BitSums, channel: int, count: _Count, out: int, width: int, low: int) -> str:
+    """The sum `count + low` of `out` bits, in one adder where these are no more than the count's."""
+    held, total = f"v{channel}", f"a{channel}"
+    logic.lines.append(f"wire [{width - 1}:0] {held} = {{{', '.join(reversed(count.bits))}}};")
     if out > width:
-        whole, plain = f"p{channel}", _Sum((), 1, 0)
-        logic.lines.append(f"wire [{width - 1}:0] {whole} = {_biased(held, found, width, 0)};")
-        wide = _biased(resized(f"{whole}[{width - 1}:0]", width, out, signed=signed), plain, out, bias)
+        whole = _shifted(held, count, width, 0)
+        logic.lines.append(f"wire [{width - 1}:0] p{channel} = {whole};")
+        logic.lines.append(f"wire [{out - 1}:0] {total} = p{channel} + {literal(low, out)};")
     else:
-        wide = _biased(f"{held}[{out - 1}:0]", found, out, bias)
-    logic.lines.append(f"wire [{out - 1}:0] {total} = {wide};")
+        logic.lines.append(f"wire [{out - 1}:0] {total} = {_shifted(f'{held}[{out - 1}:0]', count, out, low)};")
     return total
 
 
-def _biased(bits: str, found: _Sum, width: int, bias: int) -> str:
-    """An expression for the sum and a bias modulo 2**width, from the sum's bits."""
-    constant = bias - found.sign * found.offset
-    if found.sign < 0:
-        return f"{literal(constant, width)} - {bits}"
-    return f"{bits} + {literal(constant, width)}" if constant else bits
+def _shifted(bits: str, count: _Count, width: int, low: int) -> str:
+    """An expression for `count + low` modulo 2**width."""
+    constant = literal(low - count.sign * count.offset, width)
+    return f"{bits} + {constant}" if count.sign > 0 else f"{constant} - {bits}"

@@ -26,19 +26,13 @@ class BitSums(ABC):
     wires: int = 0
 
     @abstractmethod
-    def add(
-        self, number: Sequence[str], added: Sequence[str], taken: Sequence[str], width: int
-    ) -> tuple[tuple[str, ...], int]:
-        """The number `number + sum(added) - sum(taken)` modulo 2**width as `bits − offset`.
+    def add(self, number: Sequence[str], bits: Sequence[str], width: int) -> tuple[str, ...]:
+        """Wires of `number + sum(bits)` modulo 2**width, the lowest first, `width` of them.
 
         Args:
-            number: `width` wires, the lowest first; none for 0.
-            added: wires, each worth 1.
-            taken: wires, each worth −1.
-            width: of the result, at least 1.
-
-        Returns:
-            `width` wires, the lowest first, and the offset.
+            number: wires of at most `width` bits, the lowest first; none for 0.
+            bits: wires, each worth 1.
+            width: of the result.
         """
 
     def register(self, bits: Sequence[str]) -> tuple[str, ...]:
@@ -63,30 +57,27 @@ class FullAdders(BitSums):
     the bits that arrived first added first, which keeps the tree as shallow.
     """
 
-    def add(
-        self, number: Sequence[str], added: Sequence[str], taken: Sequence[str], width: int
-    ) -> tuple[tuple[str, ...], int]:
-        """See `BitSums`; the complement of a bit taken away is added, which is one too many."""
+    def add(self, number: Sequence[str], bits: Sequence[str], width: int) -> tuple[str, ...]:
+        """See `BitSums`."""
         result = []
-        columns = [[bit] for bit in number] or [[]]
-        columns += [[] for _ in range(width - len(columns))]
-        columns[0] += [*added, *(f"(~{bit})" for bit in taken)]
+        columns = [[bit] for bit in number] + [[] for _ in range(width - len(number))]
+        columns[0] += bits
         for weight, column in enumerate(columns):
             while len(column) > 1:
-                operands, column[:] = column[:3], column[3:]
-                total, carry = self._adder(operands)
+                taken, column[:] = column[:3], column[3:]
+                total, carry = self._adder(taken)
                 column.append(total)
                 if weight + 1 < width:
                     columns[weight + 1].append(carry)
             result.append(column[0] if column else "1'b0")
-        return tuple(result), len(taken)
+        return tuple(result)
 
-    def _adder(self, operands: list[str]) -> tuple[str, str]:
+    def _adder(self, taken: list[str]) -> tuple[str, str]:
         total, carry = self._name("s"), self._name("c")
         self.cost += 1
-        pairs = [(a, b) for at, a in enumerate(operands) for b in operands[at + 1 :]]
+        pairs = [(a, b) for at, a in enumerate(taken) for b in taken[at + 1 :]]
         majority = " | ".join(f"({a} & {b})" for a, b in pairs)
-        self.lines.append(f"wire {total} = {' ^ '.join(operands)}; wire {carry} = {majority};")
+        self.lines.append(f"wire {total} = {' ^ '.join(taken)}; wire {carry} = {majority};")
         return total, carry
 
 
@@ -103,23 +94,14 @@ class CarryChains(BitSums):
 
     inputs: int = 4
 
-    def add(
-        self, number: Sequence[str], added: Sequence[str], taken: Sequence[str], width: int
-    ) -> tuple[tuple[str, ...], int]:
-        """See `BitSums`; the offset is 0."""
-        if not number:
-            total = self._count(added)
-            if not taken:
-                return (*total, *["1'b0"] * width)[:width], 0
-            change = self._difference(total, self._count(taken))
-            return (*change, *[change[-1]] * width)[:width], 0
-        if not taken:
-            return self._chain(number, self._count(added[1:]), added[0], width), 0
-        if not added:
-            return self._difference(number, self._count(taken), width), 0
-        carry, rest = (added[0], added[1:]) if len(added) > 1 else ("1'b0", added)
-        change = self._difference(self._count(rest), self._count(taken))
-        return self._chain(number, (*change, *[change[-1]] * width)[:width], carry, width), 0
+    def add(self, number: Sequence[str], bits: Sequence[str], width: int) -> tuple[str, ...]:
+        """See `BitSums`."""
+        if number and bits:
+            carry, *rest = _plain_first(bits)
+            total = self._chain(number, self._count(rest), carry, width)
+        else:
+            total = tuple(number) or self._count(bits)
+        return (*total, *["1'b0"] * width)[:width]
 
     def _count(self, bits: Sequence[str]) -> tuple[str, ...]:
         large = self.inputs >= _LARGE_TABLE
@@ -128,13 +110,14 @@ class CarryChains(BitSums):
             return self._table(bits)
         if large and len(bits) <= (1 + _CHAINED_TABLES) * _LARGE_TABLE:
             return self._chained_tables(bits)
-        carry, *rest = bits
+        carry, *rest = _plain_first(bits)
         return self._chain(self._count(rest[::2]), self._count(rest[1::2]), carry, len(bits).bit_length())
 
     def _chained_tables(self, bits: Sequence[str]) -> tuple[str, ...]:
         """A count in a table, and on top of it one chain after the other, whose own tables count five bits more."""
         chains = -(-len(bits) // _LARGE_TABLE) - 1
-        carries, rest = bits[:chains], bits[chains:]
+        ordered = _plain_first(bits)
+        carries, rest = ordered[:chains], ordered[chains:]
         total = self._count(rest[:_LARGE_TABLE])
         for chain, carry in enumerate(carries):
             first = _LARGE_TABLE + chain * (_LARGE_TABLE - 1)
@@ -145,7 +128,7 @@ class CarryChains(BitSums):
     def _table(self, bits: Sequence[str]) -> tuple[str, ...]:
         """How many of at most six bits are 1, as a table for each bit of the number."""
         if len(bits) <= 1:
-            return tuple(bits) or ("1'b0",)
+            return tuple(bits)
         row, rows = self._name("t"), 1 << len(bits)
         self.lines.append(f"wire [{len(bits) - 1}:0] {row} = {_concatenated(bits)};")
         found = tuple(self._name("s") for _ in range(len(bits).bit_length()))
@@ -173,19 +156,15 @@ class CarryChains(BitSums):
         self.lines.append(f"wire [{width}:0] {total} = {sum_of};")
         return tuple(f"{total}[{place}]" for place in range(1, width + 1))
 
-    def _difference(self, a: Sequence[str], b: Sequence[str], most: int | None = None) -> tuple[str, ...]:
-        """A difference of two numbers in two's complement, of one bit more than they have, at most `most`."""
-        width = max(len(a), len(b)) + 1
-        width = width if most is None else min(most, width)
-        self.cost += width
-        total = self._name("n")
-        self.lines.append(f"wire [{width - 1}:0] {total} = {_concatenated(a)} - {_concatenated(b)};")
-        return tuple(f"{total}[{place}]" for place in range(width))
-
 
 def bit_sums(lookup_inputs: int | None) -> BitSums:
     """For look-up tables of so many inputs, or None for standard cells."""
     return FullAdders() if lookup_inputs is None else CarryChains(inputs=lookup_inputs)
+
+
+def _plain_first(bits: Sequence[str]) -> list[str]:
+    """A carry into a chain passes no table, so that an inverted one would take a table of its own."""
+    return sorted(bits, key=lambda bit: "~" in bit)
 
 
 def _concatenated(bits: Sequence[str]) -> str:
