@@ -83,6 +83,12 @@ def test_threads_that_nothing_would_run_on_are_refused(target: str, small_model:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_network_may_be_named_as_edgecs_own_files_are(small_model: Path, tmp_path: Path) -> None:
+    shutil.copyfile(small_model, tmp_path / "edgec.onnx")
+    built(tmp_path / "edgec.onnx", "cortex-m7", tmp_path / "artefact")
+    assert {path.name for path in (tmp_path / "artefact/include").iterdir()} == {"edgec.h", "model_edgec.h"}
+
+
 def test_labelled_data_give_an_accuracy(small_model: Path, tmp_path: Path) -> None:
     shape = onnx.load(small_model).graph.input[0].type.tensor_type.shape
     extents = [max(1, extent.dim_value) for extent in shape.dim][1:]

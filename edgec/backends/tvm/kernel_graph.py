@@ -195,10 +195,12 @@ class Repeat:
     carried values, and one slice of each collected output.
 
     Attributes:
+        node: the ONNX node.
         trips: number of iterations, or their upper bound if `trip_count` or `condition` may end the loop earlier.
         trip_count: int64 scalar with the number of iterations when that is computed; None if it is `trips`.
         condition: bool scalar tested before the first iteration; None if always true.
         tests_condition: whether the body's next condition can end the loop.
+        body: what runs in each iteration.
         carried: initial values.
         carried_outputs: where the final carried values end up.
         scanned: values of which iteration `i` sees slice `i` along axis 0.
