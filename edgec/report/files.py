@@ -46,7 +46,7 @@ def load_report(path: Path) -> Report:
 
     Raises:
         EdgecError: EC0801 if the file cannot be read, EC0802 if it is not JSON, EC0803 for another schema,
-            EC0804 with every place that breaks the schema, EC0805 if its numbers contradict each other.
+            EC0804 with the places that break the schema, EC0805 if its numbers contradict each other.
     """
     file = path / "report.json" if path.is_dir() else path
     try:

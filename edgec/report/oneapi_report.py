@@ -58,7 +58,7 @@ def read_oneapi_report(folder: Path) -> VendorReport:
     cycles = math.ceil(max(_number(line.lt, loops) for line in measured))
     return VendorReport(
         version="of oneAPI",
-        clock_ns=1e3 / min(clocks),
+        clock_ns=1e3 / min(clocks) if min(clocks) > 0 else 0.0,
         best_cycles=cycles,
         worst_cycles=cycles,
         interval=math.ceil(max(intervals)) if intervals else None,

@@ -8,10 +8,12 @@ BRAM_18K, URAM}`.
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from edgec.core.metric import Metric, Mode, Unavailable, Value, exact
+from edgec.core.output_file import whole_file
 from edgec.core.small_file import read_small_file
 from edgec.report.catapult_report import CYCLES, read_catapult_report
 from edgec.report.files import write_json
@@ -31,10 +33,19 @@ def read_vendor_report(path: Path) -> VendorReport:
     Raises:
         EdgecError: EC1303 where the file is missing, no such report, or lacks a number.
     """
-    if path.is_dir():
-        if (path / CYCLES).exists():
-            return read_catapult_report(path)
-        return read_quartus_report(path) if (path / TABLES).exists() else read_oneapi_report(path)
+    found = _read_folder(path) if path.is_dir() else _read_csynth(path)
+    if found.clock_ns is not None and not 0 < found.clock_ns < math.inf:
+        raise unreadable(path, f"its clock period is {found.clock_ns:g} ns")
+    return found
+
+
+def _read_folder(path: Path) -> VendorReport:
+    if (path / CYCLES).exists():
+        return read_catapult_report(path)
+    return read_quartus_report(path) if (path / TABLES).exists() else read_oneapi_report(path)
+
+
+def _read_csynth(path: Path) -> VendorReport:
     try:
         content = read_small_file(path)
         if b"<!ENTITY" in content or b"<!DOCTYPE" in content:
@@ -47,15 +58,10 @@ def read_vendor_report(path: Path) -> VendorReport:
     latency, area = "PerformanceEstimates/SummaryOfOverallLatency", "AreaEstimates/Resources"
     dsp = next((name for name in ("DSP", "DSP48E") if root.find(f"{area}/{name}") is not None), "DSP")
     blocks = _number(root, f"{area}/BRAM_18K", path)
-    ultra = int(root.findtext(f"{area}/URAM") or 0)
-    clock = root.findtext("PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod")
-    try:
-        clock_ns = float(str(clock))
-    except ValueError as problem:
-        raise unreadable(path, "it has no EstimatedClockPeriod") from problem
+    ultra = 0 if root.find(f"{area}/URAM") is None else _number(root, f"{area}/URAM", path)
     return VendorReport(
         version=root.findtext("ReportVersion/Version") or "of unknown version",
-        clock_ns=clock_ns,
+        clock_ns=_clock_ns(root, path),
         best_cycles=_cycles(root.findtext(f"{latency}/Best-caseLatency")),
         worst_cycles=_cycles(root.findtext(f"{latency}/Worst-caseLatency")),
         interval=_cycles(root.findtext(f"{latency}/Interval-max")),
@@ -75,14 +81,16 @@ def import_vendor_report(artifact: Path, report: Report, path: Path) -> Report:
         path: what `read_vendor_report` reads.
 
     Raises:
-        EdgecError: EC1303 where that cannot be read, or the artefact is not one of high-level synthesis.
+        EdgecError: EC1303 where that cannot be read, or the artefact is not one of high-level synthesis; EC0106 where
+            the report cannot be written.
     """
     if report.target.backend != "hls4ml":
         raise unreadable(artifact, f"the artefact is one of the backend {report.target.backend}, not of hls4ml")
     made = with_vendor_report(report, read_vendor_report(path))
     folder = artifact if artifact.is_dir() else artifact.parent
-    (folder / "report.json").write_bytes(write_json(made))
-    (folder / "report.html").write_bytes(write_html(made))
+    for name, content in (("report.json", write_json(made)), ("report.html", write_html(made))):
+        with whole_file(folder / name) as file:
+            file.write(content)
     return made
 
 
@@ -134,6 +142,14 @@ def _metric(found: VendorReport, number: float | None, source: str) -> Metric:
 
 def _cycles(text: str | None) -> int | None:
     return int(text) if text and text.strip().isdigit() else None
+
+
+def _clock_ns(root: ElementTree.Element, path: Path) -> float:
+    text = root.findtext("PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod")
+    try:
+        return float(str(text))
+    except ValueError as problem:
+        raise unreadable(path, "it has no EstimatedClockPeriod") from problem
 
 
 def _number(root: ElementTree.Element, place: str, path: Path) -> int:

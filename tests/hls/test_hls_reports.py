@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -74,6 +75,19 @@ def test_a_broken_report_is_refused(content: str, reason: str, tmp_path: Path) -
     assert reason in caught.value.what
 
 
+@pytest.mark.parametrize(
+    ("element", "content", "reason"),
+    [("URAM", "some", "URAM"), ("EstimatedClockPeriod", "0", "clock"), ("EstimatedClockPeriod", "nan", "clock")],
+)
+def test_a_report_with_a_senseless_number_is_refused(element: str, content: str, reason: str, tmp_path: Path) -> None:
+    text = re.sub(rf"<{element}>[^<]*<", f"<{element}>{content}<", CSYNTH.read_text(), count=1)
+    (tmp_path / "bad.xml").write_text(text)
+    with pytest.raises(EdgecError) as caught:
+        read_vendor_report(tmp_path / "bad.xml")
+    assert caught.value.code.code == "EC1303"
+    assert reason in caught.value.what
+
+
 def test_an_unknown_latency_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "undefined.xml").write_text(CSYNTH.read_text().replace(">10<", ">undef<"))
     assert read_vendor_report(tmp_path / "undefined.xml").worst_cycles is None
@@ -117,6 +131,7 @@ def test_the_folder_of_oneapi_is_read(tmp_path: Path) -> None:
         ("summary.ndjson", '{"name": "Total", "data": ["?", 1, 1, 1, 1]}', "no number"),
         ("summary.ndjson", "[", "no such table"),
         ("loop_attr.ndjson", "{}", "no loop"),
+        ("loop_attr.ndjson", '{"name": "a", "af": "0", "ii": "1", "lt": "1"}', "clock period"),
     ],
 )
 def test_a_broken_folder_of_oneapi_is_refused(file: str, content: str, reason: str, tmp_path: Path) -> None:
