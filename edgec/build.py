@@ -10,7 +10,7 @@ import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
 from edgec.backends.executor import execute
-from edgec.backends.plan import Backend
+from edgec.backends.plan import Backend, BuildPlan
 from edgec.backends.selection import backend_for
 from edgec.backends.tuning import TuningRequest
 from edgec.core.artifact import staged
@@ -148,19 +148,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
         plan = backend.plan(result.model, target, name=loaded.name, threads=options.threads, progress=progress)
         execute(plan, folder, progress)
         save_model(result.model, folder / MODEL_FILE)
-        provenance = Provenance(
-            model_name=options.model.stem,
-            model_sha256=loaded.sha256,
-            target_name=target.name,
-            target_sha256=target_sha256(target),
-            recipe=Path(options.recipe).stem,
-            options_sha256=digest_of(_ResultingOptions.of(options)),
-            data_sha256=evaluation.data_sha256,
-            plan_sha256=plan.digest(),
-            tuning_sha256=None if plan.tuning is None else plan.tuning.sha256,
-            seed=options.seed,
-            tools=tool_versions(),
-        )
+        provenance = _provenance(options, subject, plan)
         write_manifest(folder, edgec=VERSION, provenance=provenance, interface=plan.interface)
         with on_board(options.device, folder, plan.interface, target) as board:
             verification = verify_build(folder, plan.interface, result.model, evaluation.samples, progress, board)
@@ -182,6 +170,23 @@ def build(options: BuildOptions, progress: Progress) -> BuildResult:
         (folder / "report.json").write_bytes(write_json(report))
         (folder / "report.html").write_bytes(write_html(report))
     return BuildResult(options.out, report)
+
+
+def _provenance(options: BuildOptions, subject: Subject, plan: BuildPlan) -> Provenance:
+    """What the artefact is made from."""
+    return Provenance(
+        model_name=options.model.stem,
+        model_sha256=subject.loaded.sha256,
+        target_name=subject.target.name,
+        target_sha256=target_sha256(subject.target),
+        recipe=Path(options.recipe).stem,
+        options_sha256=digest_of(_ResultingOptions.of(options)),
+        data_sha256=subject.evaluation.data_sha256,
+        plan_sha256=plan.digest(),
+        tuning_sha256=None if plan.tuning is None else plan.tuning.sha256,
+        seed=options.seed,
+        tools=tool_versions(),
+    )
 
 
 def _backend(target: Target, options: BuildOptions) -> Backend:
