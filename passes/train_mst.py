@@ -24,7 +24,7 @@ class TrainMstOptions(BinaryTrainingOptions):
     """Options of `train-mst`."""
 
     tree_weight: float = Field(
-        default=8.0, ge=0, description="λ: what the share of products that trees leave counts in the loss"
+        default=8.0, ge=0, description="λ: what the share of weights that trees leave counts in the loss"
     )
     rising: float = Field(default=0.3, ge=0, le=1, description="share of the steps over which λ rises from 0")
     refresh: int = Field(default=50, ge=1, description="steps between two looks for the lightest trees")
@@ -39,9 +39,9 @@ class TrainMstOptions(BinaryTrainingOptions):
 class TrainMst(Pass):
     """Train binary layers so that their output channels differ in few weights, which `compress-mst` then makes use of.
 
-    The loss is that of the network plus λ times the share of products of single bits that spanning trees leave, summed
-    over the layers; trees are laid anew every few steps, λ rises at the beginning. Before training, weights may be
-    moved towards those of the channel in the middle of the tree.
+    The loss is that of the network plus λ times the share of weights that spanning trees leave, of all layers; trees
+    are laid anew every few steps, λ rises at the beginning. Before training, weights may be moved towards those of the
+    channel in the middle of the tree.
 
     Case 1: layers whose weights and inputs are signs, as `binarize` or a trainer of QONNX's BipolarQuant leaves them.
     Case 2: layers of eight bits are trained in real numbers, and rounded again afterwards.

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from edgec.graph.binary_form import BinaryUnit
-from edgec.graph.shapes import static_shape
 from edgec.training.batch_norm import fold_batch_norms, folded, insert_batch_norms, inserted_norm
 from edgec.training.batches import BatchRunner
 from edgec.training.binary_layers import BinaryActivation, BinaryWeights
@@ -70,15 +69,7 @@ def insert_units(network: TrainableNetwork, units: Sequence[BinaryUnit], samples
 
 def tree_layers(binary: BinaryNetwork) -> list[TreeLayer]:
     """The weights of the units, for trees over them."""
-    positions = {}
-    for node in binary.network.model.graph:
-        shape = static_shape(node.outputs[0])
-        positions[str(node.name)] = int(np.prod(shape or (1,)))
-    found = []
-    for unit, (_, layer) in zip(binary.units, _binary_layers(binary.network.module), strict=True):
-        weights = layer.parametrizations.weight.original
-        found.append(TreeLayer(weights, max(positions[unit.name] // len(weights), 1)))
-    return found
+    return [TreeLayer(layer.parametrizations.weight.original) for _, layer in _binary_layers(binary.network.module)]
 
 
 def take_units(binary: BinaryNetwork) -> tuple[TrainableNetwork, list[BinaryUnit]]:

@@ -26,7 +26,7 @@ class TreeTraining:
     """How training makes trees short.
 
     Attributes:
-        weight: λ, what the share of products that are left costs.
+        weight: λ, what the share of weights that are left costs.
         rising: share of the steps over which λ rises from 0.
         refresh: steps between two looks for the lightest trees.
         centre: how far weights move towards those of their tree's root before training, 0 to 1.

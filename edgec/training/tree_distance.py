@@ -1,10 +1,12 @@
-"""The share of products of single bits that spanning trees leave, as a penalty that training makes smaller.
+"""The share of weights that spanning trees leave, as a penalty that training makes smaller.
 
-For signs s of N weights, the tree's edge between channels i and j costs d_ij = (N − |s_i · s_j|) / 2 products at every
-place of the output, and the root N. Summed over all layers and divided by the products without trees this is the share
-that `compress-mst` reports, so λ says what a share is worth in loss. The tree is held between refreshes; the gradient
-passes the signs straight through, but for weights whose sign is the one wanted and which are far from changing it.
-Source: Vo et al., "MST-compression", ICCV 2023, whose text does not give the loss and its schedule: these are ours.
+For signs s of N weights, the tree's edge between channels i and j costs d_ij = (N − |s_i · s_j|) / 2 weights, and the
+root N. Summed over all layers and divided by all weights this is the share that is left, so λ says what a share is
+worth in loss. Every weight counts alike, at however many places of the output it is used: with products in place of
+weights, training would shorten the trees of the first layers most, whose few weights at many places matter most to the
+loss, and more would be lost at the same share of products. The tree is held between refreshes; the gradient passes the
+signs straight through, but for weights whose sign is the one wanted and which are far from changing it. Source: Vo et
+al., "MST-compression", ICCV 2023, whose text does not give the loss and its schedule: these are ours.
 """
 
 from __future__ import annotations
@@ -49,11 +51,9 @@ class TreeLayer:
 
     Attributes:
         weights: real numbers (outputs, …), of which the signs count.
-        positions: places of the output that each channel is computed at.
     """
 
     weights: nn.Parameter
-    positions: int
 
     @property
     def signs(self) -> Signs:
@@ -62,7 +62,7 @@ class TreeLayer:
 
 
 class TreePenalty(nn.Module):
-    """λ times the share of products that are left.
+    """λ times the share of weights that are left.
 
     A module only for its state: the number of the step and the trees of the last refresh are kept with the network, so
     that a training that was interrupted goes on as if it had not been.
@@ -79,7 +79,7 @@ class TreePenalty(nn.Module):
         # A tuple hides the weights from torch: they belong to their layers.
         self._layers = tuple(layers)
         self._weight, self._rising, self._refresh = weight, rising, refresh
-        self._dense = sum(layer.positions * layer.weights.numel() for layer in layers)
+        self._dense = sum(layer.weights.numel() for layer in layers)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         for number, layer in enumerate(layers):
             self.register_buffer(f"parents{number}", torch.zeros(len(layer.weights), dtype=torch.int64))
@@ -97,18 +97,14 @@ class TreePenalty(nn.Module):
             parents, sides = self.get_buffer(f"parents{number}"), self.get_buffer(f"sides{number}")
             signs = _Sign.apply(layer.weights).flatten(1)
             agreeing = ((signs * signs[parents]).sum(1) * sides).sum()
-            # The root, whose side is 0 here, follows from no channel and costs all N products.
+            # The root, whose side is 0 here, follows from no channel and costs all N weights.
             width = signs.shape[1]
-            kept = kept + layer.positions * ((signs.numel() - width - agreeing) / 2 + width)
+            kept = kept + (signs.numel() - width - agreeing) / 2 + width
         return rate * kept / self._dense
 
     def extra_repr(self) -> str:
         """What tells two penalties apart, for the key of a training."""
-        positions = [layer.positions for layer in self._layers]
-        return (
-            f"weight {self._weight}, rising {self._rising}, refresh {self._refresh}, margin {_MARGIN}, "
-            f"positions {positions}"
-        )
+        return f"weight {self._weight}, rising {self._rising}, refresh {self._refresh}, margin {_MARGIN}"
 
     def _lay_trees(self) -> None:
         for number, layer in enumerate(self._layers):

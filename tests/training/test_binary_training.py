@@ -26,18 +26,18 @@ from edgec.training.tree_distance import TreeLayer, TreePenalty, pull_to_centre 
 from edgec.training.write_back import write_back  # noqa: E402
 
 
-def tree_layer(channels: int, width: int, positions: int = 1, seed: int = 0) -> TreeLayer:
+def tree_layer(channels: int, width: int, seed: int = 0) -> TreeLayer:
     random = np.random.default_rng(seed)
-    return TreeLayer(nn.Parameter(torch.from_numpy(random.standard_normal((channels, width)))), positions)
+    return TreeLayer(nn.Parameter(torch.from_numpy(random.standard_normal((channels, width)))))
 
 
 def share(layers: list[TreeLayer]) -> float:
-    kept = sum(spanning_tree(layer.signs).operations * layer.positions for layer in layers)
-    return kept / sum(layer.weights.numel() * layer.positions for layer in layers)
+    kept = sum(spanning_tree(layer.signs).operations for layer in layers)
+    return kept / sum(layer.weights.numel() for layer in layers)
 
 
 def test_the_penalty_is_the_share_that_trees_leave() -> None:
-    layers = [tree_layer(12, 90, 4), tree_layer(20, 30, 1, seed=1)]
+    layers = [tree_layer(12, 90), tree_layer(20, 30, seed=1)]
     penalty = TreePenalty(layers, weight=3.0, rising=0, refresh=1)
     penalty()
     assert float(penalty().detach()) == pytest.approx(3 * share(layers))
@@ -67,7 +67,7 @@ def test_weights_that_agree_and_are_far_from_zero_are_not_pushed_further() -> No
     """The second channel follows from the first one; they differ in the last two weights."""
     real = [[0.5, 3, 3, 0.5, 3, 3, 0.5, 3], [0.5, 3, 3, 0.5, 3, 3, -0.5, -3]]
     weights = nn.Parameter(torch.tensor(real))
-    penalty = TreePenalty([TreeLayer(weights, 1)], weight=1.0, rising=0, refresh=1)
+    penalty = TreePenalty([TreeLayer(weights)], weight=1.0, rising=0, refresh=1)
     penalty()
     penalty().backward()
     towards = -weights.grad.sign()
