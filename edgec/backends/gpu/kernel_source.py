@@ -14,8 +14,7 @@ from edgec.backends.tvm.code_generation import Strides, primitive_function
 from edgec.backends.tvm.constants import ALIGNMENT
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.fusion import KernelGroup
-from edgec.core.codes.backend import CODE_GENERATION_FAILED
-from edgec.core.errors import EdgecError
+from edgec.backends.tvm.machine_code import code_failure
 from edgec.core.target_gpu import Gpu
 
 _LONGEST_NAME = 40
@@ -86,7 +85,7 @@ class KernelMaker:
 
     def _made(self, function: Any, group: KernelGroup, vector: int) -> GpuKernel:  # noqa: ANN401
         symbol = self._name(group)
-        error: Exception | None = None
+        failures: list[RuntimeError] = []
         halves = places_of_halves(function)
         function = in_single(function) if halves else function
         for attempt in candidates(function, group, self._core, self._device, vector):
@@ -95,11 +94,10 @@ class KernelMaker:
                 placed, sizes = with_places_for_all(scheduled.function)
                 lowered = lower(symbol, placed, self._target, halves, aligned=vector == LANES)
             except RuntimeError as failure:
-                error = failure
+                failures.append(failure)
                 continue
             return GpuKernel(lowered, _laid_out(sizes), self._strides, scheduled.fallback_reason)
-        what = str(error).strip().splitlines()[-1]
-        raise EdgecError(CODE_GENERATION_FAILED, what, where=group.anchor.node, hint="report it with the model")
+        raise code_failure(failures[-1], group.anchor.node) from failures[-1]
 
     def _name(self, group: KernelGroup) -> str:
         words = re.sub(r"[^A-Za-z0-9]+", "_", group.anchor.node or group.anchor.op).strip("_").lower()

@@ -17,6 +17,7 @@ from edgec.backends.gpu.half_storage import with_halves_in_memory
 from edgec.backends.gpu.launch_plan import Extents, GpuProgram
 from edgec.backends.gpu.printable_constants import with_printable_constants
 from edgec.backends.gpu.source_text import as_program
+from edgec.backends.tvm.machine_code import code_failure
 from edgec.core.codes.backend import CODE_GENERATION_FAILED
 from edgec.core.errors import EdgecError
 from edgec.core.target_gpu import Gpu
@@ -164,8 +165,7 @@ def make_program(lowered: Sequence[Lowered], gpu: Gpu) -> GpuProgram:
     try:
         built = tvm.get_global_func(f"target.build.{gpu.api}")(module, tvm_target(gpu))
     except RuntimeError as error:
-        what = str(error).strip().splitlines()[-1]
-        raise EdgecError(CODE_GENERATION_FAILED, what, hint="report it with the model") from error
+        raise code_failure(error, "") from error
     kernels = tuple(call.kernel for part in lowered for call in part.calls)
     return as_program(str(built.inspect_source()), gpu.api, kernels)
 

@@ -117,7 +117,7 @@ def _lower_plain(source: KernelSource, target: Any, threads: int, scratch_bytes:
     try:
         return _lower(source.symbol, source.plain, target, threads, scratch_bytes)
     except RuntimeError as error:
-        raise _failure(error, source.symbol) from error
+        raise code_failure(error, source.symbol) from error
 
 
 def _object_file(module: Any, target: Any) -> bytes:  # noqa: ANN401
@@ -140,14 +140,15 @@ def _compiled(module: Any, target: Any) -> bytes:  # noqa: ANN401
     try:
         library = tvm.get_global_func("target.build.llvm")(module, target)
     except RuntimeError as error:
-        raise _failure(error, "") from error
+        raise code_failure(error, "") from error
     with TemporaryDirectory(prefix="edgec-") as folder:
         path = Path(folder) / "kernels.o"
         library.write_to_file(str(path), "o")
         return path.read_bytes()
 
 
-def _failure(error: RuntimeError, symbol: str) -> EdgecError:
+def code_failure(error: RuntimeError, symbol: str) -> EdgecError:
+    """EC0402 for what TVM or LLVM raised, at a kernel or node; with the last line of what it says."""
     return EdgecError(CODE_GENERATION_FAILED, _last_line(error), where=symbol, hint="report it with the model")
 
 
