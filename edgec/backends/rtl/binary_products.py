@@ -172,7 +172,8 @@ def _follow(
     offset = parent.offset + len(places) - whole if sign > 0 else parent.offset + len(places) + whole
     if not len(places):
         return _Count(parent.bits, sign, offset)
-    added = [_literal(x, n, sign * int(signs[n])) for n in places.tolist()]
+    plain_first = sorted(places.tolist(), key=lambda n: sign * int(signs[n]) < 0)
+    added = [_literal(x, n, sign * int(signs[n])) for n in plain_first]
     higher = logic.add(parent.bits[1:], added, width - 1) if width > 1 else ()
     return _Count((parent.bits[0], *higher), sign, offset)
 

@@ -31,7 +31,7 @@ class BitSums(ABC):
 
         Args:
             number: wires of at most `width` bits, the lowest first; none for 0.
-            bits: wires, each worth 1.
+            bits: wires, each worth 1; the first are carries into chains, where inverted ones take tables of their own.
             width: of the result.
         """
 
@@ -97,7 +97,7 @@ class CarryChains(BitSums):
     def add(self, number: Sequence[str], bits: Sequence[str], width: int) -> tuple[str, ...]:
         """See `BitSums`."""
         if number and bits:
-            carry, *rest = _plain_first(bits)
+            carry, *rest = bits
             total = self._chain(number, self._count(rest), carry, width)
         else:
             total = tuple(number) or self._count(bits)
@@ -110,14 +110,13 @@ class CarryChains(BitSums):
             return self._table(bits)
         if large and len(bits) <= (1 + _CHAINED_TABLES) * _LARGE_TABLE:
             return self._chained_tables(bits)
-        carry, *rest = _plain_first(bits)
+        carry, *rest = bits
         return self._chain(self._count(rest[::2]), self._count(rest[1::2]), carry, len(bits).bit_length())
 
     def _chained_tables(self, bits: Sequence[str]) -> tuple[str, ...]:
         """A count in a table, and on top of it one chain after the other, whose own tables count five bits more."""
         chains = -(-len(bits) // _LARGE_TABLE) - 1
-        ordered = _plain_first(bits)
-        carries, rest = ordered[:chains], ordered[chains:]
+        carries, rest = bits[:chains], bits[chains:]
         total = self._count(rest[:_LARGE_TABLE])
         for chain, carry in enumerate(carries):
             first = _LARGE_TABLE + chain * (_LARGE_TABLE - 1)
@@ -160,11 +159,6 @@ class CarryChains(BitSums):
 def bit_sums(lookup_inputs: int | None) -> BitSums:
     """For look-up tables of so many inputs, or None for standard cells."""
     return FullAdders() if lookup_inputs is None else CarryChains(inputs=lookup_inputs)
-
-
-def _plain_first(bits: Sequence[str]) -> list[str]:
-    """A carry into a chain passes no table, so that an inverted one would take a table of its own."""
-    return sorted(bits, key=lambda bit: "~" in bit)
 
 
 def _concatenated(bits: Sequence[str]) -> str:
