@@ -182,20 +182,24 @@ def load(clients: int, seconds: float, tail_ms: float) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--requests", type=int, default=10_000, help="over links that fail; 0: load alone")
     parser.add_argument("--timeout", type=float, default=0.1)
     parser.add_argument("--trouble", type=float, default=0.1)
     parser.add_argument("--clients", type=int, default=64, help="under load")
     parser.add_argument("--spoilt-clients", type=int, default=1, help="at once over links that fail")
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=10.0, help="under load")
+    parser.add_argument("--loads", type=int, default=1, help="how often the load is measured")
     parser.add_argument("--tail-ms", type=float, default=5.0)
     parser.add_argument("--shaped", action="store_true", help="change the loopback link of this network namespace too")
     parser.add_argument("--out", type=Path, help="also write what was found to a file")
     given = parser.parse_args()
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float] | list[dict[str, float]]] = {}
     if not given.shaped:
-        found["load"] = load(given.clients, given.seconds, given.tail_ms)
-    found["faults"] = faults(given.requests, given.timeout, given.trouble, given.spoilt_clients, shaped=given.shaped)
+        found["load"] = [load(given.clients, given.seconds, given.tail_ms) for _ in range(given.loads)]
+    if given.requests:
+        found["faults"] = faults(
+            given.requests, given.timeout, given.trouble, given.spoilt_clients, shaped=given.shaped
+        )
     print(json.dumps(found))
     if given.out is not None:
         given.out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Write docs/reference/split-computing.md and its plot from the results of benchmarks/split_rates.py.
+"""Write docs/reference/split-computing.md and its plots from what the benchmarks of split computing found.
 
-Usage: python benchmarks/split_rates_page.py [--results benchmarks/results/split-rates.json]
+Usage: python benchmarks/split_rates_page.py [--results benchmarks/results]
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import statistics
 from collections.abc import Collection
 from pathlib import Path
 
 from pruning_cells import Cell, Results
 from scatter_plot import Points, scatter_plot
+from split_coder import GROUPS
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "reference" / "split-computing.md"
-PLOT = DOCS / "images" / "split-rates.svg"
+PLOTS = DOCS / "images"
 WAYS = {
     "JPEG": "picture as JPEG",
     "WebP": "picture as WebP",
@@ -32,8 +34,10 @@ USUAL = "JPEG 75"
 LOSS = 0.006
 INTRODUCTION = """# What split computing sends, and what it costs
 
-Made by `benchmarks/split_rates_page.py` from the results of `benchmarks/split_rates.py`, `split_link.py`,
-`split_fuzz.py` and `split_exits.py`.
+Made by `benchmarks/split_rates_page.py` from the results of `benchmarks/split_rates.py`,
+`split_photograph_rates.py`, `split_coder.py`, `split_link.py`, `split_fuzz.py` and `split_exits.py`.
+
+## Pictures of clothes
 
 Pictures of clothes (Fashion-MNIST, enlarged to 64×64 grey levels), a residual network of {weights:.1f} MB and
 {macs:.1f} million multiply-accumulates, all 10,000 test pictures, one seed. The whole network on the server, given the
@@ -46,6 +50,29 @@ new layers alone for as many epochs as the table says, then all behind the encod
 with their encoder for two instead. The table has the accuracy on {validation:,} other training pictures too, which is
 higher, as the network that teaches has seen them.
 """
+PHOTOGRAPHS = """## Photographs
+
+EfficientNet-Lite0, 224×224 colours, {weights:.1f} MB and {macs:.0f} million multiply-accumulates. Nobody has named what
+the photographs show: what is counted is **agreement**, how often the first of 1,000 classes is the one that the whole
+network finds in the uncompressed picture. {tested_squares:,} squares, cut from {tested_photographs} photographs, are
+tested on; the bottlenecks are trained, without labels, on {trained_squares:,} squares cut from {trained_photographs}
+other photographs (`benchmarks/split_photographs.py`: those of a Debian and a Python package, most of them kept as WebP
+there). One seed, float32.
+
+The layers up to the end of the first block of the third stage stay on the device, a quarter of the work, and the
+bottleneck stands behind them (`keep_layers`): with so few photographs no small encoder learns to imitate them. New
+layers are trained for as many epochs as the table says, and then everything behind the encoder for one, against the
+network's own answers.
+"""
+SPEED = """## Speed
+
+`benchmarks/split_coder.py`: megabytes of symbols (bytes of the latent) a second on one core, the best of many rounds,
+for latents with {groups} tables.
+
+{table}
+
+`benchmarks/split_link.py --requests 0 --loads {runs}`: a server whose tail takes {tail_ms:.0f} ms answers
+{clients} clients at once at {share:.0%} of the rate of the bare tail (the median of {runs} runs: {shares})."""
 LINKS = """## Links that fail
 
 `benchmarks/split_link.py --shaped`, on a quiet machine, in a network namespace whose loopback is narrowed, flooded and
@@ -68,9 +95,11 @@ def way_of(name: str) -> tuple[str, float]:
 
 
 def table(cells: dict[str, Cell]) -> str:
+    validated = any("validation_accuracy" in cell for cell in cells.values())
+    judged, more = ("accuracy | (validation)", "--:|") if validated else ("agreement", "")
     lines = [
-        "| way | parameter | epochs | bytes | accuracy | (validation) | encoder, kB | encoder, million MACs |",
-        "|---|---|--:|--:|--:|--:|--:|--:|",
+        f"| way | parameter | epochs | bytes | {judged} | encoder, kB | encoder, million MACs |",
+        f"|---|---|--:|--:|--:|{more}--:|--:|",
     ]
     for way, said in WAYS.items():
         mine = sorted((way_of(name)[1], cell) for name, cell in cells.items() if way_of(name)[0] == way)
@@ -81,9 +110,9 @@ def table(cells: dict[str, Cell]) -> str:
             held, work = float(cell["encoder_bytes"]) / 1e3, float(cell["encoder_macs"]) / 1e6
             cost = f"{held:.1f} | {work:.2f}" if held else "– | –"
             chosen_by = cell.get("validation_accuracy")
-            validation = f"{float(chosen_by):.2%}" if chosen_by is not None else "–"
+            validation = f" {float(chosen_by):.2%} |" if chosen_by is not None else " – |"
             head = f"| {said} | {PARAMETERS.get(way, 'quality')} {parameter:g} | {cell.get('epochs', '–')} | {sent}"
-            lines.append(f"{head} | {float(cell['accuracy']):.2%} | {validation} | {cost} |")
+            lines.append(f"{head} | {float(cell['accuracy']):.2%} |{validation if validated else ''} {cost} |")
     return "\n".join(lines)
 
 
@@ -105,8 +134,15 @@ def bytes_at(cells: dict[str, Cell], ways: Collection[str], accuracy: float) -> 
     return math.inf
 
 
-def findings(cells: dict[str, Cell], whole: Cell) -> str:
-    """What the points say: the learnt symbols against the int8 channels, and the int8 channels against pictures."""
+def findings(cells: dict[str, Cell], whole: Cell, goal: float, said_of_goal: str) -> str:
+    """What the points say: the learnt symbols against the int8 channels, and the int8 channels against pictures.
+
+    Args:
+        cells: of one study.
+        whole: the network.
+        goal: the accuracy at which bytes are compared.
+        said_of_goal: what it is.
+    """
     lines = []
     for name, cell in sorted(cells.items(), key=lambda item: float(item[1]["bytes"])):
         way, channels = way_of(name)
@@ -118,10 +154,9 @@ def findings(cells: dict[str, Cell], whole: Cell) -> str:
         said = f"{1 - needed / sent:.0%} fewer" if needed < math.inf else "not reached"
         rival = f"{channels:g} {WAYS[way]} ({right:.2%}, {sent:.0f} bytes)"
         lines.append(f"- Learnt symbols, trained no longer, at the accuracy of {rival}: {said}.")
-    goal = float(cells["uncompressed"]["accuracy"]) - LOSS
     sizes = {way: bytes_at(cells, (way,), goal) for way in WAYS}
     listed = ", ".join(f"{said} {_size(sizes[way])}" for way, said in WAYS.items())
-    lines.append(f"- Within {100 * LOSS:.1f} points of the whole network, along the points: {listed} bytes.")
+    lines.append(f"- {said_of_goal}, along the points: {listed} bytes.")
     lines.append(_against_jpeg(cells, goal, sizes["JPEG"]))
     encoder = max(
         float(cell["encoder_bytes"]) for name, cell in cells.items() if name.startswith(("CR+BQ", "entropic"))
@@ -143,6 +178,57 @@ def _against_jpeg(cells: dict[str, Cell], goal: float, smallest: float) -> str:
     usual, least = 1 - sent / float(cells[USUAL]["bytes"]), 1 - sent / smallest
     return (
         f"{said}: {usual:.0%} below JPEG at its usual quality, 75, and {least:.0%} below the smallest JPEG that does."
+    )
+
+
+def study_section(cells: dict[str, Cell], introduction: str, plot: str, goal: float, said_of_goal: str) -> list[str]:
+    """Text, plot, findings and points of one study; the plot is written.
+
+    Args:
+        cells: of the study, its network and recipe among them.
+        introduction: with the names of what the network and the recipe have.
+        plot: name of its file.
+        goal: see `findings`.
+        said_of_goal: see `findings`.
+    """
+    whole, recipe = cells["network"], cells["recipe"]
+    ways = {name: cell for name, cell in cells.items() if name not in ("network", "recipe")}
+    points = {
+        said: Points(
+            tuple((float(c["bytes"]), 100 * float(c["accuracy"])) for n, c in ways.items() if way_of(n)[0] == way)
+        )
+        for way, said in WAYS.items()
+    }
+    shown = {said: mine for said, mine in points.items() if mine.pairs}
+    judged = "Accuracy" if "validation" in recipe else "Agreement"
+    (PLOTS / plot).write_text(scatter_plot(f"{judged} (%) against bytes a picture", shown), encoding="utf-8")
+    text = introduction.format(
+        weights=float(whole["weight_bytes"]) / 1e6,
+        macs=float(whole["macs"]) / 1e6,
+        accuracy=float(ways["uncompressed"]["accuracy"]),
+        **recipe,
+    )
+    picture = f"![{judged} against bytes](../images/{plot})"
+    return [text, picture, "### Findings", findings(ways, whole, goal, said_of_goal), "### All points", table(ways)]
+
+
+def speed_section(results: Path) -> str:
+    """How fast the coder and the server are."""
+    coder = Results(results / "split-coder.json").cells
+    runs = json.loads((results / "split-load.json").read_text(encoding="utf-8"))["load"]
+    shares = sorted(float(run["share"]) for run in runs)
+    kinds = ("encode, Python", "decode, Python", "encode, C", "decode, C")
+    lines = [f"| latent | {' | '.join(kinds)} |", f"|---|{'--:|' * len(kinds)}"]
+    for name, cell in sorted(coder.items(), key=lambda item: float(item[1]["symbols"])):
+        lines.append(f"| {name} | {' | '.join(str(cell[kind]) for kind in kinds)} |")
+    return SPEED.format(
+        groups=GROUPS,
+        table="\n".join(lines),
+        tail_ms=runs[0]["tail_ms"],
+        clients=runs[0]["clients"],
+        share=statistics.median(shares),
+        runs=len(runs),
+        shares=", ".join(f"{share:.0%}" for share in shares),
     )
 
 
@@ -190,29 +276,15 @@ def _size(number: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    results = Path(__file__).parent / "results"
-    parser.add_argument("--results", type=Path, default=results / "split-rates.json")
-    parser.add_argument("--exits", type=Path, default=results / "split-exits.json")
-    options = parser.parse_args()
-    found = Results(options.results).cells
-    whole, recipe = found["network"], found["recipe"]
-    cells = {name: cell for name, cell in found.items() if name not in ("network", "recipe")}
-    points = {
-        said: Points(
-            tuple((float(c["bytes"]), 100 * float(c["accuracy"])) for n, c in cells.items() if way_of(n)[0] == way)
-        )
-        for way, said in WAYS.items()
-    }
-    PLOT.write_text(scatter_plot("Accuracy (%) against bytes a picture", points), encoding="utf-8")
-    introduction = INTRODUCTION.format(
-        weights=float(whole["weight_bytes"]) / 1e6,
-        macs=float(whole["macs"]) / 1e6,
-        accuracy=float(cells["uncompressed"]["accuracy"]),
-        **recipe,
-    )
-    picture = f"![Accuracy against bytes](../images/{PLOT.name})"
-    parts = [introduction, picture, "## Findings", findings(cells, whole), "## All points", table(cells)]
-    parts += [links_section(results), exits_section(Results(options.exits).cells)]
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="folder")
+    folder: Path = parser.parse_args().results
+    clothes, photographs = (Results(folder / f"split-{name}.json").cells for name in ("rates", "photographs"))
+    goal = float(clothes["uncompressed"]["accuracy"]) - LOSS
+    said = f"Within {100 * LOSS:.1f} points of the whole network"
+    parts = study_section(clothes, INTRODUCTION, "split-rates.svg", goal, said)
+    goal, said = float(photographs[USUAL]["accuracy"]), f"As much agreement as {USUAL}"
+    parts += study_section(photographs, PHOTOGRAPHS, "split-rates-photographs.svg", goal, said)
+    parts += [speed_section(folder), links_section(folder), exits_section(Results(folder / "split-exits.json").cells)]
     PAGE.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
 
 

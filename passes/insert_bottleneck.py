@@ -115,7 +115,9 @@ class InsertBottleneck(Pass):
         changed = model.clone()
         layers = _inserted(changed, place, data, options, context.seed)
         bottleneck = Bottleneck(
-            place.value, layers.made, layers.latent, layers.encoder, layers.decoder, _matched(model, place, options)
+            *(place.value, layers.made, layers.latent, layers.encoder, layers.decoder),
+            matched=_matched(model, place, options),
+            projects=options.keep_layers,
         )
         trained = train_bottleneck(
             *(model, changed, bottleneck),

@@ -128,5 +128,5 @@ class SplitServer:
         finally:
             self.metrics.connections.set(len(self._conversations) - 1)
             writer.close()
-            with suppress(OSError):
+            with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()

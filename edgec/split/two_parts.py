@@ -138,7 +138,7 @@ def with_open_batch(tail: ir.Model, given: Sequence[Sample]) -> ir.Model:
 
 
 def _free_reshapes(opened: ir.Model) -> None:
-    """Let each Reshape to a constant batch of one keep the batch that it is given; whether that is right shows later."""
+    """Let each Reshape to a constant batch of one keep the batch it is given; whether that is right shows later."""
     names = Names(opened)
     for node in opened.graph:
         before = node.inputs[1] if node.op_type == "Reshape" else None

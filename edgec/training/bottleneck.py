@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 import torch
+from brevitas.backport import fx
 from torch import Tensor, nn
 
 from edgec.core.cache import Cache
@@ -21,7 +22,6 @@ from edgec.core.progress import Progress
 from edgec.graph.cut_points import between, take_weights
 from edgec.graph.quantization import Quantizer
 from edgec.training.batch_norm import fold_batch_norms, insert_batch_norms
-from edgec.training.batches import BatchRunner
 from edgec.training.bottleneck_prior import FactorizedPrior
 from edgec.training.fit import FitOutcome, TrainingRun, fit
 from edgec.training.importer import TrainableNetwork, import_network
@@ -48,6 +48,7 @@ class Bottleneck:
         encoder: names of the convolutions before it; the last one makes it.
         decoder: names of those behind it.
         matched: values behind the bottleneck, of both networks, that are compared too.
+        projects: whether the encoder begins as a projection that turns the channels and keeps their sizes.
     """
 
     imitated: str
@@ -56,6 +57,7 @@ class Bottleneck:
     encoder: tuple[str, ...]
     decoder: tuple[str, ...]
     matched: tuple[str, ...]
+    projects: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,9 +186,14 @@ def _distil(
 
 
 def _spread_latent(network: TrainableNetwork, bottleneck: Bottleneck, samples: TrainingSamples) -> None:
-    """Make the deviation of each channel of the latent several steps of rounding, which the layer behind takes back."""
+    """Make the deviation of each channel of the latent several steps of rounding, which the layer behind takes back.
+
+    All channels of a projection are rounded in the same steps, so that the large ones get most of the bits.
+    """
     latents = _observed(network, bottleneck.latent, samples)
     deviation = latents.transpose(0, 1).flatten(1).std(1).clamp_min(1e-6)
+    if bottleneck.projects:
+        deviation = deviation.max().expand_as(deviation)
     layers = {node.meta.get("onnx_node"): node.target for node in network.module.graph.nodes}
     before, behind = (
         network.module.get_submodule(layers[name]) for name in (bottleneck.encoder[-1], bottleneck.decoder[0])
@@ -281,19 +288,18 @@ def _observed(
     network: TrainableNetwork, value: str, samples: TrainingSamples, count: int = _MEASURED_SAMPLES
 ) -> Tensor:
     """What some samples make of a value, before anything that stands behind it: [samples, channels, ...]."""
-    source = next(node for node in network.module.graph.nodes if node.meta.get("onnx_value") == value)
-    seen: list[Tensor] = []
-
-    def keep(_layer: nn.Module, _given: tuple[Tensor, ...], made: Tensor) -> None:
-        seen.append(made)
-
-    handle = network.module.get_submodule(source.target).register_forward_hook(keep)
-    runner = BatchRunner(network.module, samples)
-    seen.clear()
-    network.module.eval()
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.graph_copy(network.module.graph, copies)
+    graph.output(next(copy for node, copy in copies.items() if node.meta.get("onnx_value") == value))
+    layers = fx.GraphModule(network.module, graph).eval()
+    layers.graph.eliminate_dead_code()
+    layers.recompile()
+    count = min(count, samples.count)
     with torch.no_grad():
-        for start in range(0, min(count, samples.count), _AT_ONCE):
-            rows = slice(start, min(start + _AT_ONCE, count))
-            runner(network.module, tuple(tensor[rows] for tensor in samples.inputs))
-    handle.remove()
-    return torch.cat(seen)
+        # Convolutions take any batch, whatever the network behind them does.
+        parts = [
+            layers(*(tensor[start : min(start + _AT_ONCE, count)].flatten(0, 1) for tensor in samples.inputs))
+            for start in range(0, count, _AT_ONCE)
+        ]
+    return torch.cat(parts)

@@ -59,10 +59,11 @@ def count_symbols(latents: np.ndarray, prior: np.ndarray) -> LatentCounts:
 
 def _grouped(expected: np.ndarray, count: int) -> np.ndarray:
     """The number of the group of each element; groups are numbered without gaps."""
-    means = expected.mean(0, keepdims=True)
+    means, own = expected.mean(0, keepdims=True), _own_cost(expected)
+    served = _cost(expected, means)[:, 0]
     for _ in range(count - 1):
-        excess = _cost(expected, means).min(1) - _own_cost(expected)
-        means = np.vstack([means, expected[excess.argmax()]])
+        worst = expected[(served - own).argmax()]
+        means, served = np.vstack([means, worst]), np.minimum(served, _cost(expected, worst[None])[:, 0])
     groups = _cost(expected, means).argmin(1)
     for _ in range(_ROUNDS):
         groups = np.unique(groups, return_inverse=True)[1]
@@ -71,10 +72,7 @@ def _grouped(expected: np.ndarray, count: int) -> np.ndarray:
 
 
 def _means(expected: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    sums = np.zeros((groups.max() + 1, expected.shape[1]))
-    np.add.at(sums, groups, expected)
-    means: np.ndarray = sums / np.bincount(groups)[:, None]
-    return means
+    return np.stack([expected[groups == group].mean(0) for group in range(groups.max() + 1)])
 
 
 def _cost(expected: np.ndarray, means: np.ndarray) -> np.ndarray:
