@@ -28,17 +28,15 @@ TILES = (5, 8)
 QUALITIES = {"JPEG": (95, 75, 50, 25, 10, 5), "WebP": (75, 50, 25, 10, 5, 1)}
 FEATURE_QUALITIES = (95, 75, 50, 25, 10)
 INT8_CHANNELS = (24, 12)
-BIT_PRICES = (0.01, 0.005, 0.02, 0.003)
-LAYER_EPOCHS, _PRICED_EPOCHS, _LEARNT_CHANNELS = 5, 3, 32
+BIT_PRICES = (0.01, 0.02, 0.05, 0.005)
+LAYER_EPOCHS, _PRICED_EPOCHS, _LEARNT_CHANNELS = 5, 4, 32
 _MEAN, _DEVIATION = 127.0, 128.0
 _TRAINING: dict[str, object] = {
     "matched": 0,
     "loss": "distillation",
-    "temperature": 2.0,
     "batch": 16,
     "keep_layers": True,
-    "epochs": 1,
-    "learning_rate": 1e-3,
+    "epochs": 0,
 }
 
 

@@ -60,9 +60,9 @@ other photographs (`benchmarks/split_photographs.py`: those of a Debian and a Py
 there). One seed, float32.
 
 The layers up to the end of the first block of the third stage stay on the device, a quarter of the work, and the
-bottleneck stands behind them (`keep_layers`): with so few photographs no small encoder learns to imitate them. New
-layers are trained for as many epochs as the table says, and then everything behind the encoder for one, against the
-network's own answers.
+bottleneck stands behind them (`keep_layers`): one convolution there and one back, trained for as many epochs as the
+table says to make the features again. All other layers are those of the network: with so few photographs, no small
+encoder learned to imitate the first layers, and the layers behind got worse by training, not better.
 """
 SPEED = """## Speed
 

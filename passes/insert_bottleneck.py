@@ -66,7 +66,11 @@ class InsertBottleneckOptions(FitOptions):
     )
     matched: int = Field(default=1, ge=0, description="values behind the bottleneck that the first stage compares too")
     freeze_encoder: bool = Field(default=True, description="whether the second stage leaves the encoder as it is")
-    epochs: int = Field(default=2, ge=1, description="how often the second stage sees every sample")
+    epochs: int = Field(
+        default=2,
+        ge=0,
+        description="how often the second stage sees every sample; 0: the other layers stay as they are",
+    )
     learning_rate: float = Field(default=0.005, gt=0, description="the largest learning rate of the second stage")
 
 
@@ -137,21 +141,23 @@ class InsertBottleneck(Pass):
         written = _written(changed, layers.latent, trained.quantizer, trained.symbols)
         stats = _sizes(written, place, layers, options) | trained.figures()
         assumptions = [] if options.cut else [f"the bottleneck stands at `{place.value}`: the fewest positions travel"]
-        assumptions.append(f"the network learned from {trained.tuning.learned_from}")
-        if not trained.tuning.at_once:
+        learned = trained.tuning or trained.distillation
+        assumptions.append(f"the network learned from {learned.learned_from}")
+        if not learned.at_once:
             assumptions.append("the network takes one sample at a time, so they ran one by one")
         return PassResult(written, True, stats, (), tuple(assumptions))
 
 
-def _stages(options: InsertBottleneckOptions) -> tuple[FitOptions, FitOptions]:
-    tuning = FitOptions(**{name: getattr(options, name) for name in FitOptions.model_fields})
+def _stages(options: InsertBottleneckOptions) -> tuple[FitOptions, FitOptions | None]:
+    given = {name: getattr(options, name) for name in FitOptions.model_fields}
+    tuning = FitOptions(**given | {"epochs": max(1, options.epochs)})
     first = {
         "epochs": options.distillation_epochs,
         "learning_rate": options.distillation_rate,
         "optimizer": Optimizer.ADAMW,
         "loss": Loss.DISTILLATION,
     }
-    return tuning.model_copy(update=first), tuning
+    return tuning.model_copy(update=first), tuning if options.epochs else None
 
 
 def _inserted(changed: ir.Model, place: Place, data: DataSource, options: InsertBottleneckOptions, seed: int) -> Layers:

@@ -85,14 +85,14 @@ class BottleneckTraining:
     Attributes:
         distillation: of the first stage.
         priced: of its second half, in which bits have a price; None without one.
-        tuning: of the second stage.
+        tuning: of the second stage; None without one.
         quantizer: of the latent; None where it stays float.
         symbols: how often each int8 is expected where, on some training samples; None where nothing was learnt of it.
     """
 
     distillation: FitOutcome
     priced: FitOutcome | None
-    tuning: FitOutcome
+    tuning: FitOutcome | None
     quantizer: Quantizer | None
     symbols: LatentCounts | None
 
@@ -116,7 +116,7 @@ def train_bottleneck(
     bottleneck: Bottleneck,
     coding: LatentCoding,
     data: DataSource,
-    stages: tuple[FitOptions, FitOptions],
+    stages: tuple[FitOptions, FitOptions | None],
     *,
     seed: int,
     progress: Progress,
@@ -130,7 +130,7 @@ def train_bottleneck(
         bottleneck: where it is.
         coding: what becomes of the latent.
         data: its `train` split is used; labels only where the second stage asks for them.
-        stages: how to train the new layers, and then the network.
+        stages: how to train the new layers, and then the network; None: it stays as it is.
         seed: of order and augmentation.
         progress: told of every step.
         cache: keeps the state after each epoch, so that an interrupted training goes on.
@@ -138,7 +138,7 @@ def train_bottleneck(
     Raises:
         EdgecError: EC1001 to EC1005, and EC07xx for the data.
     """
-    samples = read_samples(data, changed, stages[1])
+    samples = read_samples(data, changed, stages[1] or stages[0])
     unlabelled = replace(samples, labels=None)
     prior = None
     if coding.bit_price is not None:
@@ -211,14 +211,15 @@ def _tune(
     coding: LatentCoding,
     prior: FactorizedPrior | None,
     samples: TrainingSamples,
-    options: FitOptions,
+    options: FitOptions | None,
     run: TrainingRun,
     before: tuple[FitOutcome, FitOutcome | None],
 ) -> BottleneckTraining:
     """Train the whole network, or all behind the latent, with a latent that is really rounded."""
     network = import_network(changed)
     latents = _observed(network, bottleneck.latent, samples)
-    insert_batch_norms(network, samples, leave=bottleneck.encoder)
+    if options is not None:
+        insert_batch_norms(network, samples, leave=bottleneck.encoder)
     steps = None
     if prior is not None:
         prior.noise = False
@@ -234,7 +235,7 @@ def _tune(
     if prior is not None:
         prior.priced = not coding.frozen
         run = replace(run, penalty=prior.penalty if prior.priced else None)
-    outcome = fit(network.module, samples, options, run)
+    outcome = fit(network.module, samples, options, run) if options is not None else None
     symbols = None
     if prior is not None:
         latents = _observed(network, bottleneck.latent, samples, _COUNTED_SAMPLES)

@@ -112,6 +112,22 @@ def test_an_encoder_that_may_learn_on_is_tuned_too() -> None:
     assert accuracy(result.model) > 0.9
 
 
+def test_without_a_second_stage_the_layers_behind_stay_as_they_are() -> None:
+    model = _trained()
+    result = _inserted(model=model, coding="int8", channels=2, keep_layers=True, epochs=0, cut=places(model)[0].value)
+    assert accuracy(result.model) > 0.9
+    before, after = _weights(model), _weights(result.model)
+    assert all(np.array_equal(contents, after[name]) for name, contents in before.items())
+    assert "the network learned from distillation" in result.records[0].assumptions
+
+
+def test_a_latent_has_no_more_channels_than_what_it_stands_for() -> None:
+    model = _trained()
+    step = InsertBottleneck(InsertBottleneckOptions(keep_layers=True, channels=9, cut=places(model)[0].value))
+    with pytest.raises(EdgecError, match="EC1206"):
+        step.run(model, PassContext(data=Quarters()))
+
+
 @pytest.mark.parametrize("coding", ["learnt", "int8"])
 def test_layers_that_stay_are_as_they_were(coding: str) -> None:
     model = _trained()
