@@ -1,6 +1,6 @@
 """What binary networks and short trees cost in accuracy on Fashion-MNIST.
 
-    python examples/fashion_mnist/train.py --network vgg-small --seed 0 --epochs 2 --out out/fashion   (and resnet18)
+    python examples/fashion_mnist/train.py --network vgg-small --seed 0 --epochs 3 --out out/fashion   (and resnet18)
     python benchmarks/binary_accuracy.py out/fashion [--network vgg-small] [--seed 0] [--render]
 
 Each network is made binary by `binarize`; `train-mst` goes on from there with every weight of the trees; `compress-mst`
@@ -68,7 +68,9 @@ class Training:
         return f"train-mst, λ = {self.tree_weight:g}, {self.epochs} epochs"
 
 
-TRAININGS = (Training(0), Training(4), Training(8), Training(16), Training(0, 8), Training(6, 8))
+TRAININGS = (Training(0), Training(12), Training(24), Training(32), Training(0, 8), Training(8, 8))
+EARLIER = (Training(4), Training(8), Training(16))
+"""Of commit d9ff375, whose λ counted products in place of weights: their cells are shown, and not made again."""
 
 
 @dataclass(frozen=True)
@@ -192,22 +194,47 @@ def page() -> str:
         "Fashion-MNIST, 10,000 test images. `binarize` makes all layers but the first and last binary (weights and",
         "inputs), `train-mst` goes on from there. XNORs are products of single bits in one inference. Trees change no",
         "output, so the network without `train-mst` is as accurate with them as without. Points are lost against that",
-        "network of the same seed and, as it has had fewer epochs, against one that `train-mst` trained as many with",
-        "λ = 0. Random weights would leave the share in the column floor: what is not below it was not gained by",
-        "training. Mean over the seeds, and their range.",
-        "Written by `benchmarks/binary_accuracy.py`, which also says how to train the float networks.",
+        "network of the same seed and, as it has had fewer epochs, against the one that `train-mst` trained as many",
+        "with λ = 0: that is the loss to go by. Random weights would leave the share in the column floor: what is not",
+        "below it was not gained by training. Mean over the seeds, and their range. Written by",
+        "`benchmarks/binary_accuracy.py`, which also says how to train the float networks.",
+        "",
+        "That λ counts weights was chosen by what turning weights of each layer costs on 6,000 images held out of the",
+        "training set (vgg-small, seed 0, trained on the other 54,000), and each λ by the share that it leaves. Rows",
+        "marked `by products` are of an earlier version, whose λ counted the products of a weight at all places; the",
+        "script does not make them again. No better on the held-out images: tying weights that agree together",
+        "halfway, λ that rises to the end, normalisation measured anew. No better either, over two seeds: four more",
+        "epochs that go on from the network trained with λ = 0, and distil it.",
         "",
         f"The aim: XNORs of at most {GOAL_SHARE:.2f} of dense at {GOAL_LOSS:g} points lost or fewer.",
         "",
     ]
     titles = {"float": "float", "binary": "binary, dense"}
     titles |= {training.name: training.title for training in TRAININGS}
+    titles |= {training.name: f"{training.title}, by products" for training in EARLIER}
     for network in NETWORKS:
         rows = [row for name, title in titles.items() for row in _rows(network, name, title)]
         if rows:
             head = f"| network | seeds | accuracy | points lost | against λ = 0 | {' | '.join(HEADS)} |"
-            lines += [f"## {network}", "", head, "|---" * (5 + len(HEADS)) + "|", *rows, ""]
+            lines += [f"## {network}", "", _nearest(network), "", head, "|---" * (5 + len(HEADS)) + "|", *rows, ""]
     return "\n".join(lines)
+
+
+def _nearest(network: str) -> str:
+    """How near to the aim training comes over all seeds, against networks that were trained as long."""
+    found, losses = results(), {}
+    for training in (*TRAININGS, *EARLIER):
+        names = (training.name, Training(0, training.epochs).name)
+        if training.tree_weight and all(f"{network} {seed} {name}" in found for seed in SEEDS for name in names):
+            pairs = [[_cell(network, seed, name) for name in names] for seed in SEEDS]
+            if statistics.mean(cell.kept / cell.bit_operations for cell, _ in pairs) <= GOAL_SHARE:
+                losses[training] = statistics.mean(control.accuracy - cell.accuracy for cell, control in pairs)
+    if not losses:
+        return "No training over all seeds leaves so few."
+    best = min(losses, key=lambda training: losses[training])
+    verdict = "reached" if losses[best] <= GOAL_LOSS else f"missed by {losses[best] - GOAL_LOSS:.2f}"
+    least = f"λ = {best.tree_weight:g} loses least: {losses[best]:.2f} points"
+    return f"Of trainings that leave so few XNORs, {least}. The aim is {verdict}."
 
 
 def _rows(network: str, name: str, title: str) -> list[str]:
