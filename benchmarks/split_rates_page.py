@@ -61,13 +61,13 @@ there). One seed, float32.
 
 The layers up to the end of the first block of the third stage stay on the device, a quarter of the work, and the
 bottleneck stands behind them (`keep_layers`): one convolution there and one back, trained for as many epochs as the
-table says to make the features again. All other layers are those of the network: with so few photographs, no small
-encoder learned to imitate the first layers, and the layers behind got worse by training, not better.
+table says to make the features again. All other layers stay as they are (`epochs = 0`), as there are too few
+photographs to train any of them.
 """
 SPEED = """## Speed
 
 `benchmarks/split_coder.py`: megabytes of symbols (bytes of the latent) a second on one core, the best of many rounds,
-for latents with {groups} tables.
+for latents with {groups} tables. Others kept {busy:.0%} of the machine's cores busy meanwhile.
 
 {table}
 
@@ -155,7 +155,8 @@ def findings(cells: dict[str, Cell], whole: Cell, goal: float, said_of_goal: str
         rival = f"{channels:g} {WAYS[way]} ({right:.2%}, {sent:.0f} bytes)"
         lines.append(f"- Learnt symbols, trained no longer, at the accuracy of {rival}: {said}.")
     sizes = {way: bytes_at(cells, (way,), goal) for way in WAYS}
-    listed = ", ".join(f"{said} {_size(sizes[way])}" for way, said in WAYS.items())
+    known = {way_of(name)[0] for name in cells}
+    listed = ", ".join(f"{said} {_size(sizes[way])}" for way, said in WAYS.items() if way in known)
     lines.append(f"- {said_of_goal}, along the points: {listed} bytes.")
     lines.append(_against_jpeg(cells, goal, sizes["JPEG"]))
     encoder = max(
@@ -175,10 +176,12 @@ def _against_jpeg(cells: dict[str, Cell], goal: float, smallest: float) -> str:
     best = min(fitting, key=lambda cell: float(cell["bytes"]))
     sent, lost = float(best["bytes"]), float(cells["uncompressed"]["accuracy"]) - float(best["accuracy"])
     said = f"- The fewest int8 channels that keep it send {sent:.0f} bytes and lose {100 * lost:.2f} points"
-    usual, least = 1 - sent / float(cells[USUAL]["bytes"]), 1 - sent / smallest
-    return (
-        f"{said}: {usual:.0%} below JPEG at its usual quality, 75, and {least:.0%} below the smallest JPEG that does."
-    )
+    usual, least = (_compared(sent, size) for size in (float(cells[USUAL]["bytes"]), smallest))
+    return f"{said}: {usual} JPEG at its usual quality, 75, and {least} the smallest JPEG that does."
+
+
+def _compared(sent: float, other: float) -> str:
+    return f"{1 - sent / other:.0%} below" if sent < other else f"{sent / other - 1:.0%} above"
 
 
 def study_section(cells: dict[str, Cell], introduction: str, plot: str, goal: float, said_of_goal: str) -> list[str]:
@@ -214,15 +217,16 @@ def study_section(cells: dict[str, Cell], introduction: str, plot: str, goal: fl
 
 def speed_section(results: Path) -> str:
     """How fast the coder and the server are."""
-    coder = Results(results / "split-coder.json").cells
+    coder = json.loads((results / "split-coder.json").read_text(encoding="utf-8"))
     runs = json.loads((results / "split-load.json").read_text(encoding="utf-8"))["load"]
     shares = sorted(float(run["share"]) for run in runs)
     kinds = ("encode, Python", "decode, Python", "encode, C", "decode, C")
     lines = [f"| latent | {' | '.join(kinds)} |", f"|---|{'--:|' * len(kinds)}"]
-    for name, cell in sorted(coder.items(), key=lambda item: float(item[1]["symbols"])):
+    for name, cell in sorted(coder["cells"].items(), key=lambda item: float(item[1]["symbols"])):
         lines.append(f"| {name} | {' | '.join(str(cell[kind]) for kind in kinds)} |")
     return SPEED.format(
         groups=GROUPS,
+        busy=coder["machine"]["busy_share"],
         table="\n".join(lines),
         tail_ms=runs[0]["tail_ms"],
         clients=runs[0]["clients"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
@@ -27,6 +28,7 @@ from edgec.training.availability import require_training
 from edgec.training.options import FitOptions, Loss, Optimizer
 
 if TYPE_CHECKING:
+    from edgec.training.fit import FitOutcome
     from edgec.training.latent_counts import LatentCounts
 
 _SCALE_SAMPLES = 256
@@ -113,6 +115,7 @@ class InsertBottleneck(Pass):
         if context.data is None:
             return PassResult(model, False, assumptions=("there is no data, so nothing was trained",))
         place, data, kept = chosen_place(model, options.cut), context.data, None
+        said = [] if options.cut else [f"the bottleneck stands at `{place.value}`: the fewest positions travel"]
         if options.keep_layers:
             parts = behind(model, place, data)
             kept, model, place, data = parts.kept, parts.model, parts.place, parts.data
@@ -140,12 +143,13 @@ class InsertBottleneck(Pass):
             changed = joined(kept, changed)
         written = _written(changed, layers.latent, trained.quantizer, trained.symbols)
         stats = _sizes(written, place, layers, options) | trained.figures()
-        assumptions = [] if options.cut else [f"the bottleneck stands at `{place.value}`: the fewest positions travel"]
-        learned = trained.tuning or trained.distillation
-        assumptions.append(f"the network learned from {learned.learned_from}")
-        if not learned.at_once:
-            assumptions.append("the network takes one sample at a time, so they ran one by one")
-        return PassResult(written, True, stats, (), tuple(assumptions))
+        return PassResult(written, True, stats, (), (*said, *_said_of(trained.tuning or trained.distillation)))
+
+
+def _said_of(learned: FitOutcome) -> Iterator[str]:
+    yield f"the network learned from {learned.learned_from}"
+    if not learned.at_once:
+        yield "the network takes one sample at a time, so they ran one by one"
 
 
 def _stages(options: InsertBottleneckOptions) -> tuple[FitOptions, FitOptions | None]:
