@@ -233,7 +233,8 @@ def _nearest(network: str) -> str:
         return "No training over all seeds leaves so few."
     best = min(losses, key=lambda training: losses[training])
     verdict = "reached" if losses[best] <= GOAL_LOSS else f"missed by {losses[best] - GOAL_LOSS:.2f}"
-    least = f"λ = {best.tree_weight:g} loses least: {losses[best]:.2f} points"
+    counted = " by products" if best in EARLIER else ""
+    least = f"λ = {best.tree_weight:g}{counted} loses least: {losses[best]:.2f} points"
     return f"Of trainings that leave so few XNORs, {least}. The aim is {verdict}."
 
 
