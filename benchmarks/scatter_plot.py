@@ -7,9 +7,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_LEFT, _TOP, _WIDTH, _HEIGHT, _RIGHT, _BOTTOM = 56, 66, 560, 300, 24, 44
+_LEFT, _TOP, _WIDTH, _HEIGHT, _RIGHT, _BOTTOM = 56, 76, 560, 300, 24, 44
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#999999")
 """Okabe and Ito's, which people with any colour vision tell apart."""
+_STEPS, _MOST_LINES = (1, 2, 5, 10, 20, 50, 100), 15
+"""How far apart the lines across may be, and how many there may be."""
 _STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328; }
 .minor { fill: #59636e; font-size: 11px; }
@@ -59,11 +61,14 @@ def scatter_plot(title: str, series: Mapping[str, Points]) -> str:
         f'<text x="8" y="18" font-weight="600">{html.escape(title)}</text>',
         *_axes(frame),
     ]
-    place = 14.0
+    place, row = 14.0, 40
     for colour, (name, points) in zip(_COLOURS, series.items(), strict=False):
-        parts.append(f'<circle cx="{place:.0f}" cy="40" r="5" fill="{colour}"/>')
-        parts.append(f'<text x="{place + 9:.0f}" y="44" class="minor">{html.escape(name)}</text>')
-        place += 26 + 6.0 * len(name)
+        taken = 26 + 6.0 * len(name)
+        if place + taken > width:
+            place, row = 14.0, row + 18
+        parts.append(f'<circle cx="{place:.0f}" cy="{row}" r="5" fill="{colour}"/>')
+        parts.append(f'<text x="{place + 9:.0f}" y="{row + 4}" class="minor">{html.escape(name)}</text>')
+        place += taken
         ordered = sorted(points.pairs)
         line = " ".join(f"{frame.across(x):.1f},{frame.down(y):.1f}" for x, y in ordered)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}"/>')
@@ -81,7 +86,8 @@ def _axes(frame: _Frame) -> list[str]:
             x = frame.across(number)
             parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>')
             parts.append(f'<text class="minor" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{number:,}</text>')
-    for number in range(int(frame.low), int(frame.high) + 1):
+    apart = next(step for step in _STEPS if frame.high - frame.low <= _MOST_LINES * step)
+    for number in range(math.ceil(frame.low / apart) * apart, int(frame.high) + 1, apart):
         y = frame.down(number)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{end}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="minor" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{number}</text>')
