@@ -17,6 +17,8 @@ from onnx import numpy_helper
 
 from edgec.backends.gpu.device import Device
 from edgec.backends.gpu.kernels import GpuKernels, make_launch_plan
+from edgec.backends.gpu.schedules import rules
+from edgec.backends.gpu.schedules.gpu_schedule import GpuSchedule
 from edgec.backends.gpu.schedules.product_tile import choose_product_tile
 from edgec.backends.gpu.source_text import as_program
 from edgec.core.progress import Silent
@@ -82,6 +84,16 @@ def test_loops_on_a_single_thread_are_told() -> None:
     model.graph.initializer.append(numpy_helper.from_array(np.array(1), "axis"))
     (told,) = _kernels(model).fallbacks
     assert "single thread" in told.reason
+
+
+def test_a_schedule_that_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_kernel: GpuSchedule) -> None:
+        raise RuntimeError("Traceback\ntoo many threads")
+
+    monkeypatch.setattr(rules, "_template", refused)
+    told = _kernels(residual_net()).fallbacks
+    assert told
+    assert {fallback.reason.partition("refuses the best: ")[2] for fallback in told} == {"too many threads"}
 
 
 @given(

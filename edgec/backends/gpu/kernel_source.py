@@ -14,7 +14,8 @@ from edgec.backends.tvm.code_generation import Strides, primitive_function
 from edgec.backends.tvm.constants import ALIGNMENT
 from edgec.backends.tvm.core_description import CoreDescription
 from edgec.backends.tvm.fusion import KernelGroup
-from edgec.backends.tvm.machine_code import code_failure
+from edgec.backends.tvm.kernel_graph import Pattern
+from edgec.backends.tvm.machine_code import code_failure, last_line
 from edgec.core.target_gpu import Gpu
 
 _LONGEST_NAME = 40
@@ -28,13 +29,15 @@ class GpuKernel:
         lowered: its device functions.
         scratch: (offset, size) in bytes of the tensors between its launches, in an area of its own.
         strides: of the values that are not dense.
-        fallback_reason: why it runs on a single thread; None if it does not.
+        single_thread_reason: why it runs on a single thread; None if it does not.
+        plainer_reason: why it has a plainer schedule than the first of those for it; None if it has the first.
     """
 
     lowered: Lowered
     scratch: tuple[tuple[int, int], ...]
     strides: Strides
-    fallback_reason: str | None
+    single_thread_reason: str | None
+    plainer_reason: str | None
 
     @property
     def scratch_bytes(self) -> int:
@@ -96,7 +99,8 @@ class KernelMaker:
             except RuntimeError as failure:
                 failures.append(failure)
                 continue
-            return GpuKernel(lowered, _laid_out(sizes), self._strides, scheduled.fallback_reason)
+            plainer = _plainer_reason(group, failures)
+            return GpuKernel(lowered, _laid_out(sizes), self._strides, scheduled.single_thread_reason, plainer)
         raise code_failure(failures[-1], group.anchor.node) from failures[-1]
 
     def _name(self, group: KernelGroup) -> str:
@@ -107,6 +111,13 @@ class KernelMaker:
             name, number = f"{base}_{number}", number + 1
         self._taken.add(name)
         return name
+
+
+def _plainer_reason(group: KernelGroup, failures: list[RuntimeError]) -> str | None:
+    """Of a group that adds up: the schedules of others differ in nothing that counts."""
+    if not failures or all(operation.pattern < Pattern.REDUCTION for operation in group.operations):
+        return None
+    return f"it has a plainer schedule, as TVM refuses the best: {last_line(failures[0])}"
 
 
 def _laid_out(sizes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:

@@ -80,7 +80,7 @@ class GpuKernels:
     Attributes:
         plan: launches and program.
         layers: one a kernel group, in order; a group may take several launches, and may run on the processor.
-        fallbacks: nodes that run on the processor, or whose kernel runs on a single thread, and why.
+        fallbacks: nodes that run on the processor, or whose kernel has not the best schedule, and why.
         memory: bytes by owner.
         host: what runs on the processor.
     """
@@ -150,7 +150,7 @@ def _plan_of(
     return GpuKernels(
         plan,
         layers,
-        fallbacks=(*host_fallbacks(parts, block, layers), *_single_threads(kernels)),
+        fallbacks=(*host_fallbacks(parts, block, layers), *_slow_kernels(kernels)),
         memory=MemoryUse(
             weights_bytes=len(plan.weights),
             activations_bytes=activations,
@@ -176,13 +176,10 @@ def _program(kernels: Mapping[KernelGroup, GpuKernel], target: Target, progress:
     return make_program([kernel.lowered for kernel in different], gpu_of(target))
 
 
-def _single_threads(kernels: Mapping[KernelGroup, GpuKernel]) -> tuple[Fallback, ...]:
+def _slow_kernels(kernels: Mapping[KernelGroup, GpuKernel]) -> tuple[Fallback, ...]:
     hint = "the result is right; report the operator and its shapes"
-    return tuple(
-        Fallback(node=group.anchor.node, reason=kernel.fallback_reason, hint=hint)
-        for group, kernel in kernels.items()
-        if kernel.fallback_reason
-    )
+    reasons = {group: kernel.single_thread_reason or kernel.plainer_reason for group, kernel in kernels.items()}
+    return tuple(Fallback(node=group.anchor.node, reason=why, hint=hint) for group, why in reasons.items() if why)
 
 
 def _kernels(block: FusedBlock, symbol: str, target: Target, progress: Progress) -> dict[KernelGroup, GpuKernel]:
@@ -195,7 +192,7 @@ def _kernels(block: FusedBlock, symbol: str, target: Target, progress: Progress)
     made: dict[KernelGroup, GpuKernel] = {}
     for group in groups:
         kernel = maker.make(group, _vector(group, plan, strides), in_place=group in plan.in_place)
-        if kernel.fallback_reason is None or has_few_elements(group):
+        if kernel.single_thread_reason is None or has_few_elements(group):
             made[group] = kernel
         progress.advance()
     return made

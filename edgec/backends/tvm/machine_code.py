@@ -96,7 +96,7 @@ def compile_kernels(sources: Sequence[KernelSource], compiler: Compiler, threads
             try:
                 lowered = _lower(source.symbol, source.function, target, threads, scratch_bytes)
             except RuntimeError as error:
-                unscheduled[source.symbol] = f"the scheduled kernel cannot be lowered: {_last_line(error)}"
+                unscheduled[source.symbol] = f"the scheduled kernel cannot be lowered: {last_line(error)}"
                 scratch_bytes.pop(source.symbol, None)
                 lowered = _lower_plain(source, target, threads, scratch_bytes)
             module.update(lowered)
@@ -149,10 +149,11 @@ def _compiled(module: Any, target: Any) -> bytes:  # noqa: ANN401
 
 def code_failure(error: RuntimeError, symbol: str) -> EdgecError:
     """EC0402 for what TVM or LLVM raised, at a kernel or node; with the last line of what it says."""
-    return EdgecError(CODE_GENERATION_FAILED, _last_line(error), where=symbol, hint="report it with the model")
+    return EdgecError(CODE_GENERATION_FAILED, last_line(error), where=symbol, hint="report it with the model")
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
+    """The last line of what an error says, or its type if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if lines else type(error).__name__
 

@@ -33,11 +33,11 @@ class ScheduledFunction:
 
     Attributes:
         function: the scheduled PrimFunc.
-        fallback_reason: why it runs on a single thread; None if it does not.
+        single_thread_reason: why it runs on a single thread; None if it does not.
     """
 
     function: Function
-    fallback_reason: str | None
+    single_thread_reason: str | None
 
 
 def candidates(
