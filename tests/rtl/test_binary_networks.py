@@ -110,7 +110,7 @@ def test_the_simulated_verilog_gives_the_same_bits(name: str, target: str, tmp_p
 def test_the_design_with_the_fewest_adders_is_taken() -> None:
     random = np.random.default_rng(0)
     base = random.choice([-1, 1], (96, 1))
-    alike = np.where(random.random((96, 12)) < 0.03, -base, base).astype(np.int64)
+    alike = np.where(random.random((96, 12)) < 0.15, -base, base).astype(np.int64)
     zeros = np.zeros(12, np.int64)
     of_tables, of_cells = (sign_products("layer", alike, zeros, 3, inputs) for inputs in (4, None))
     naive = counting_module("naive", np.ascontiguousarray(alike.T, np.int8), zeros, None, None)

@@ -65,7 +65,7 @@ def sign_products(
         signs = np.ascontiguousarray(weights.T, np.int8)
         trees = (None, spanning_tree(signs))
         designs += [_signed_counts(name, signs, constant, tree, lookup_inputs) for tree in trees]
-    return min(designs, key=lambda module: module.adders if lookup_inputs is None else module.sum_bits)
+    return min(designs, key=lambda module: module.adders if lookup_inputs is None else module.tables)
 
 
 def _signed_counts(
@@ -129,7 +129,7 @@ def counting_module(
     text = "\n".join([*head, *(f"    {line}" for line in logic.lines), *tail])
     latency = depth + 1 if pipelined else 0
     cost = logic.cost + total
-    return ProductModule(name, {name: text}, tuple(ports), latency, adders=float(cost), sum_bits=cost)
+    return ProductModule(name, {name: text}, tuple(ports), latency, adders=float(cost), tables=cost)
 
 
 def _along_tree(

@@ -17,7 +17,7 @@ class BitSums(ABC):
 
     Attributes:
         lines: so far.
-        cost: of the sums so far: full and half adders, or look-up tables and bits of carry chains.
+        cost: of the sums so far: full and half adders, or look-up tables with those of carry chains.
         wires: names so far.
     """
 
@@ -145,7 +145,7 @@ class CarryChains(BitSums):
         by their width, and only the first may pass the tables of a chain by; those of a difference stay where they are.
         """
         width = min(most, max(len(a), len(b)) + 1)
-        self.cost += width + 1
+        self.cost += chain_tables(width + 1)
         total, first = self._name("n"), _concatenated((carry, *a))
         if in_tables:
             complement = ["1'b1", *(f"~{bit}" for bit in b), *["1'b1"] * (width - len(b))]
@@ -154,6 +154,11 @@ class CarryChains(BitSums):
             sum_of = f"{first} + {_concatenated((carry, *b))}"
         self.lines.append(f"wire [{width}:0] {total} = {sum_of};")
         return tuple(f"{total}[{place}]" for place in range(1, width + 1))
+
+
+def chain_tables(places: int) -> int:
+    """Look-up tables that a sum of so many bits takes: chains are made of cells of two, and two bits need none."""
+    return places + places % 2 if places > 2 else places
 
 
 def bit_sums(lookup_inputs: int | None) -> BitSums:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgec.backends.rtl.bit_sums import chain_tables
 from edgec.backends.rtl.integer_graph import Integers, Interval
 from edgec.backends.rtl.registers import register_lines
 
@@ -45,7 +46,7 @@ class ProductModule:
         outputs: elements of `model_out`, lowest bits first.
         latency: clock cycles from input to output; a new input every cycle.
         adders: estimate of the adder bits.
-        sum_bits: bits of all sums, with what they carry out: places of carry chains.
+        tables: estimate of the look-up tables, with those of carry chains.
         of_signs: whether it reads one bit an element, 1 for +1 and 0 for −1.
     """
 
@@ -54,7 +55,7 @@ class ProductModule:
     outputs: tuple[Port, ...]
     latency: int
     adders: float
-    sum_bits: int
+    tables: int
     of_signs: bool = False
 
 
@@ -87,7 +88,8 @@ def product_module(
     widths.append(sum(port.width for port in outputs))
     sources[name] = _pipeline(name, names, widths, triple=triple)
     sums = [sum(minimal_kif(operation.qint)) for operation in combinational.ops if operation.opcode in _ADDITIONS]
-    return ProductModule(name, sources, outputs, len(stages), float(combinational.cost), sum(sums))
+    tables = sum(chain_tables(int(bits)) for bits in sums)
+    return ProductModule(name, sources, outputs, len(stages), float(combinational.cost), tables)
 
 
 def supporting_modules() -> Mapping[str, str]:
