@@ -68,7 +68,7 @@ class Training:
         return f"train-mst, λ = {self.tree_weight:g}, {self.epochs} epochs"
 
 
-TRAININGS = (Training(0), Training(12), Training(24), Training(32), Training(0, 8), Training(8, 8))
+TRAININGS = (Training(0), Training(12), Training(24), Training(32), Training(0, 8), Training(8, 8), Training(16, 8))
 EARLIER = (Training(4), Training(8), Training(16))
 """Of commit d9ff375, whose λ counted products in place of weights: their cells are shown, and not made again."""
 
