@@ -3,13 +3,14 @@
     python benchmarks/binary_luts.py [--channels 64] [--width 576] [--weights random clustered FILE.onnx …]
                                      [--families ecp5 xilinx] [--out benchmarks/results/binary-luts.json]
 
-`random` are random signs; `clustered` are a common pattern with a tenth of the signs turned round at random, as weights
-are that were trained for short trees; a file is a binary network, of which the first layer of that many channels and
-weights is taken (of the study of accuracy, `vgg-small-seed0-mst16.onnx`). All three designs compute the same sums from
-the same bits, without registers, and are synthesised by the same commands of Yosys; a carry cell of the ECP5 counts as
-its two look-up tables. Yosys proves nothing about its own result: on sums of hundreds of bits that proof did not end in
-half an hour, and for ECP5 its newer mapper was no nearer to an end. Results are written after each design, and those
-that are there already are not computed again. docs/reference/binary-luts.md shows them.
+`random` are random signs; `clustered` are a common pattern with a tenth of the signs turned round at random, as
+weights are that were trained for short trees; a file is a binary network, of which the first layer of that many
+channels and weights is taken (of the study of accuracy, `vgg-small-seed0-mst16x8.onnx`: λ = 16, eight epochs). All
+three designs compute the same sums from the same bits, without registers, and are synthesised by the same commands of
+Yosys; a carry cell of the ECP5 counts as its two look-up tables. Yosys proves nothing about its own result: on sums
+of hundreds of bits that proof did not end in half an hour, and for ECP5 its newer mapper was no nearer to an end.
+Results are written after each design, and those that are there already are not computed again.
+docs/reference/binary-luts.md shows them.
 """
 
 from __future__ import annotations
@@ -116,6 +117,9 @@ def page(found: dict[str, dict[str, float | int]]) -> str:
         "A layer of signs as logic without registers: one count for each channel, counts along a spanning tree, and",
         "da4ml's optimiser. Carry chains are counted in the ECP5's tables, and not in Xilinx's, where they are cells",
         "of their own. Written by `benchmarks/binary_luts.py`, by the same commands of Yosys for all.",
+        "",
+        "Weights are named as in [the study of accuracy](binary-accuracy.md): `mst16x8` are those of λ = 16 and eight",
+        "epochs, `mst16` those of λ = 16 by products and three epochs.",
         "",
         "| layer | weights | family | a count each | tree | da4ml | tree / count each | best / count each | best |",
         "|---|---|---|---|---|---|---|---|---|",
