@@ -9,9 +9,10 @@ WORKERS ?= 2
 setup: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml
+	@echo "Installing edgec with every extra into $(VENV): some minutes and 3 GB, the first time."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	$(BIN)/python -m pip install --editable '.[all,dev]'
 	touch $@
 
 demo: setup
