@@ -29,7 +29,7 @@ from edgec.graph.cost import model_size
 from edgec.graph.load import load_model
 from edgec.graph.save import save_model
 from edgec.split.entropy_coder import EntropyCoder
-from edgec.split.frequency_tables import tables_from_counts
+from edgec.split.frequency_tables import FrequencyTables, tables_from_counts
 from edgec.split.two_parts import TwoParts, in_two, symbol_tables, with_open_batch
 
 _TOGETHER = 100
@@ -213,7 +213,7 @@ def feature_jpeg(study: Study, results: Results) -> None:
 def bottlenecks(
     study: Study,
     ways: Mapping[str, Mapping[str, object]],
-    data: DataSource,
+    context: PassContext,
     folder: Path,
     results: Results,
     until: float,
@@ -227,17 +227,17 @@ def bottlenecks(
             if time.monotonic() > until:
                 return
             step = make_pass("insert-bottleneck", {"cut": study.cut, **options})
-            save_model(step.run(study.model.clone(), PassContext(data=data)).model, file)
+            save_model(step.run(study.model.clone(), context).model, file)
         trained = load_model(file).model
         if study.validation is not None:
-            found = measured(trained, data, study.validation)
+            found = measured(trained, context, study.validation)
             results.put(name, **{f"validation_{key}": value for key, value in found.items()})
         epochs = sum(int(str(options.get(f"{stage}_epochs", 0))) for stage in ("distillation", "coding"))
-        results.put(name, epochs=epochs, **measured(trained, data, study.tested))
+        results.put(name, epochs=epochs, **measured(trained, context, study.tested))
         print(name, results.cells[name], flush=True)
 
 
-def measured(model: ir.Model, data: DataSource, images: Images) -> dict[str, float]:
+def measured(model: ir.Model, context: PassContext, images: Images) -> dict[str, float]:
     """Bytes and accuracy of a network with a bottleneck; int8 channels travel as they are, or entropy-coded."""
     note = BottleneckNote.read(model)
     if note is None:
@@ -247,10 +247,8 @@ def measured(model: ir.Model, data: DataSource, images: Images) -> dict[str, flo
     latents = head(images.pixels)
     if note.counts:
         tables = tables_from_counts(np.full(len(note.counts), note.lowest), note.counts, note.groups)
-    elif (seen := symbol_tables(parts, [sample.inputs for sample in islice(data.train(), _COUNTED)])) is not None:
-        tables = seen
     else:
-        raise SystemExit("what travels cannot be entropy-coded")
+        tables = _seen_tables(parts, context)
     coder = EntropyCoder(tables)
     payloads = [coder.encode(latent) for latent in latents]
     back = np.stack([coder.decode(payload, latents.shape[1:]) for payload in payloads])
@@ -265,22 +263,35 @@ def measured(model: ir.Model, data: DataSource, images: Images) -> dict[str, flo
     return {**row, "entropy_coded_bytes": coded_bytes}
 
 
+def _seen_tables(parts: TwoParts, context: PassContext) -> FrequencyTables:
+    """How often the symbols of some training pictures occur."""
+    samples = [sample.inputs for sample in islice(context.data.train(), _COUNTED)] if context.data else []
+    tables = symbol_tables(parts, samples)
+    if tables is None:
+        raise SystemExit("what travels cannot be entropy-coded")
+    return tables
+
+
 def _row(sent: np.floating | float, right: float, macs: int, weights: int) -> dict[str, float]:
     return {"bytes": float(sent), "accuracy": right, "encoder_macs": macs, "encoder_bytes": weights}
 
 
-def arguments(description: str, results: str) -> argparse.Namespace:
+def arguments(description: str, results: str, repeat: str = "seed") -> argparse.Namespace:
     """What the script of a study is given.
 
     Args:
         description: the text of the script.
-        results: name of the file of results.
+        results: name of the file of results; `{}` in it becomes the number of the repeat.
+        repeat: what differs between repeats of the study: `seed` or `part`.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="with the pictures; trained networks are kept there")
     parser.add_argument("--minutes", type=float, default=1e6, help="begin no training after so many")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / results)
-    return parser.parse_args()
+    parser.add_argument(f"--{repeat}", type=int, default=0, dest="repeat", help="which repeat of the study")
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    given.out = given.out or Path(__file__).parent / "results" / results.format(given.repeat)
+    return given
 
 
 def run_study(
@@ -288,8 +299,10 @@ def run_study(
 ) -> None:
     """Every cell that is not there yet."""
     results, until, size = Results(given.out), time.monotonic() + 60 * given.minutes, model_size(study.model)
+    trained = given.folder / given.out.stem
+    trained.mkdir(exist_ok=True)
     results.put("network", macs=size.macs, weight_bytes=size.bytes)
     results.put("recipe", **study.recipe)
     offload(study, results)
     feature_jpeg(study, results)
-    bottlenecks(study, ways, data, given.folder, results, until)
+    bottlenecks(study, ways, PassContext(data=data, seed=given.repeat), trained, results, until)

@@ -1,7 +1,7 @@
 """Bytes that travel, work on the device, and agreement: the axes of SC2 for EfficientNet-Lite0 and photographs.
 
     python benchmarks/split_photographs.py --out out/photographs
-    python benchmarks/split_photograph_rates.py out/photographs [--minutes 8]
+    python benchmarks/split_photograph_rates.py out/photographs [--part 0] [--minutes 8]
 
 The network is that of the folder that EDGEC_MODELS names. Nobody has named what the photographs show: accuracy is how
 often the first class is the one that the whole network finds in the uncompressed photograph, and the bottlenecks are
@@ -17,6 +17,7 @@ import numpy as np
 import onnx_ir as ir
 from pruning_cells import Images, prepared
 from split_cells import Bottlenecks, Pictures, Study, arguments, run_study, whole
+from split_photographs import PARTS
 
 from edgec.graph.editing import Names
 from edgec.passes.node_writer import NodeWriter
@@ -54,29 +55,31 @@ def taking_colours(model: ir.Model) -> ir.Model:
     return model
 
 
-def study(models: Path, folder: Path) -> Study:
-    """The network, and the test squares with what it says of them."""
+def study(models: Path, folder: Path, part: int) -> tuple[Study, np.ndarray]:
+    """The network with the squares of a part and what it says of them, and the squares of the others to train on."""
     model = taking_colours(prepared(models / NETWORK))
     arrays = np.load(folder / "photographs.npz")
-    pixels = arrays["test/x"]
+    others = [other for other in range(PARTS) if other != part]
+    pixels, trained = arrays[f"{part}/x"], np.concatenate([arrays[f"{other}/x"] for other in others])
     said = whole(model, pixels)(pixels).argmax(1)
+    known = len(np.unique(np.concatenate([arrays[f"{other}/photographs"] for other in others])))
     counts = {
-        "trained_photographs": len(np.unique(arrays["train/photographs"])),
-        "trained_squares": len(arrays["train/photographs"]),
-        "tested_photographs": len(np.unique(arrays["test/photographs"])),
+        "trained_photographs": known,
+        "trained_squares": len(trained),
+        "tested_photographs": len(np.unique(arrays[f"{part}/photographs"])),
         "tested_squares": len(pixels),
     }
-    return Study(model, CUT, TILES, QUALITIES, FEATURE_QUALITIES, Images(pixels, said), counts)
+    return Study(model, CUT, TILES, QUALITIES, FEATURE_QUALITIES, Images(pixels, said), counts), trained
 
 
 def main() -> None:
-    given = arguments(__doc__, "split-photographs.json")
+    given = arguments(__doc__, "split-photographs-{}.json", repeat="part")
     models = os.environ.get("EDGEC_MODELS")
     if models is None:
         raise SystemExit("EDGEC_MODELS names no folder with models")
-    judged = study(Path(models), given.folder)
-    pixels = np.load(given.folder / "photographs.npz")["train/x"]
-    data = Pictures("split_photographs.py", str(judged.model.graph.inputs[0].name), pixels)
+    judged, trained = study(Path(models), given.folder, given.repeat)
+    origin = f"split_photographs.py, all but part {given.repeat}"
+    data = Pictures(origin, str(judged.model.graph.inputs[0].name), trained)
     ways = Bottlenecks(_TRAINING, BIT_PRICES, _LEARNT_CHANNELS, INT8_CHANNELS, LAYER_EPOCHS, _PRICED_EPOCHS).ways()
     run_study(judged, ways, data, given)
 

@@ -1,85 +1,108 @@
-"""Photographs for benchmarks/split_photograph_rates.py: squares cut from those of two packages, without labels.
+"""Photographs for the studies of EfficientNet-Lite0: squares cut from those of two packages.
 
     python benchmarks/split_photographs.py --out out/photographs
 
 The photographs are those of the learning games of GCompris (Debian's package gcompris-qt-data: animals, tools,
-landscapes, monuments) and the 20 of ImageNet's in foolbox. Of every three, one is tested on; a photograph that is in
-the packages twice is left out, so that no photograph is on both sides. Writes photographs.npz: `train/x` and `test/x`,
-uint8 [squares, 3, 224, 224], and `train/photographs` and `test/photographs`, which photograph each was cut from.
+landscapes, monuments) and the 20 of ImageNet's in foolbox. A photograph that is in the packages twice is taken once.
+Every third belongs to the same part, so that what is trained on two parts can be tested on photographs that it has not
+seen. Writes photographs.npz with, for each part: `x`, uint8 [squares, 3, 224, 224]; `photographs`, which one each
+square was cut from; and `kinds`, what it shows by the folder in which the package keeps it, as an index of KINDS, or
+-1 where the folder does not say.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-import re
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from qt_resources import stored_files
 from quantization_data import cut
 from quantization_data import photographs as imagenet_photographs
 
 PACKAGE = "gcompris-qt-data"
 VERSION = "3.1-2"
-GAMES = (
-    "categorization",
-    "clickgame",
-    "erase",
-    "explore_farm_animals",
-    "explore_monuments",
-    "explore_world_animals",
-    "explore_world_music",
-)
-"""Those whose opaque pictures are photographs."""
-SMALLEST = 224
-SQUARES = 1000, 1000
-"""To train on and to test on."""
+KINDS = ("animal", "energy", "fish", "monument", "tool")
+FOLDERS = {
+    "categorization/resource/images/fishes": "fish",
+    "categorization/resource/images/monuments": "monument",
+    "categorization/resource/images/others": None,
+    "categorization/resource/images/renewable": "energy",
+    "categorization/resource/images/tools": "tool",
+    "clickgame/resource": None,
+    "erase/resource": "animal",
+    "explore_farm_animals/resource/animals": "animal",
+    "explore_monuments/resource": "monument",
+    "explore_world_animals/resource/animals": "animal",
+    "explore_world_music/resource/music": None,
+}
+"""Those whose opaque pictures are photographs, and what they show."""
+SMALLEST = 200
+PARTS, SQUARES = 3, 1000
+"""Squares are of each part."""
 _SAME = 6.0
 """Mean difference of grey levels below which two thumbnails show one photograph."""
 _THUMBNAIL = (16, 16)
+_ACTIVITIES = "/activities/"
 
 
-def game_photographs(folder: Path) -> list[Image.Image]:
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """A picture and the index of its kind; -1 for none."""
+
+    picture: Image.Image
+    kind: int = -1
+
+
+def game_photographs(folder: Path) -> Iterator[Photograph]:
     """The photographs of GCompris, in the order of its files."""
     package = next(folder.glob(f"{PACKAGE}_*.deb"), None)
     if package is None:
         subprocess.run(["apt-get", "download", "--quiet", f"{PACKAGE}={VERSION}"], check=True, cwd=folder)
         package = next(folder.glob(f"{PACKAGE}_*.deb"))
     subprocess.run(["dpkg-deb", "--extract", str(package), str(folder / PACKAGE)], check=True)
-    found = []
-    for game in GAMES:
-        content = next((folder / PACKAGE).rglob(f"{game}.rcc")).read_bytes()
-        # A resource file of Qt holds pictures that are compressed already as they are.
-        for match in re.finditer(rb"RIFF....WEBP", content, re.DOTALL):
-            picture = Image.open(BytesIO(content[match.start() :]))
+    for game in sorted({name.split("/")[0] for name in FOLDERS}):
+        for name, content in stored_files(next((folder / PACKAGE).rglob(f"{game}.rcc"))):
+            place = name.rpartition(_ACTIVITIES)[2]
+            known = next((kind for prefix, kind in FOLDERS.items() if place.startswith(f"{prefix}/")), "")
+            if known == "" or not name.endswith(".webp"):
+                continue
+            picture = Image.open(BytesIO(content))
             if picture.mode == "RGB" and min(picture.size) >= SMALLEST:
-                found.append(picture.convert("RGB"))
-    return found
+                yield Photograph(picture.convert("RGB"), KINDS.index(known) if known else -1)
 
 
-def without_repeats(pictures: list[Image.Image]) -> list[Image.Image]:
+def without_repeats(photographs: list[Photograph]) -> list[Photograph]:
     """Each photograph once: the first of those whose thumbnails, mirrored or not, are much the same."""
-    kept: list[Image.Image] = []
+    kept: list[Photograph] = []
     seen: list[np.ndarray] = []
-    for picture in pictures:
-        thumbnail = np.asarray(picture.convert("L").resize(_THUMBNAIL, Image.Resampling.BOX), np.float64)
+    for photograph in photographs:
+        grey = photograph.picture.convert("L").resize(_THUMBNAIL, Image.Resampling.BOX)
+        thumbnail = np.asarray(grey, np.float64)
         turns = (thumbnail, thumbnail[:, ::-1])
         if all(np.abs(turn - other).mean() >= _SAME for turn in turns for other in seen):
-            kept.append(picture)
+            kept.append(photograph)
             seen.append(thumbnail)
     return kept
 
 
-def squares(pictures: list[Image.Image], count: int, first_seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Squares cut from each photograph in turn, and the number of the photograph of each."""
-    made, chosen = [], np.arange(count) % len(pictures)
-    for number, photograph in enumerate(chosen):
-        chance = random.Random(first_seed + number)  # noqa: S311
-        made.append(cut(pictures[photograph], chance).transpose(2, 0, 1))
-    return np.stack(made), chosen
+def squares(photographs: list[Photograph], part: int) -> dict[str, np.ndarray]:
+    """Squares cut from each photograph of a part in turn, which it was, and its kind."""
+    mine = range(part, len(photographs), PARTS)
+    chosen = np.array(mine)[np.arange(SQUARES) % len(mine)]
+    first_seed = part * SQUARES
+    made = [
+        cut(photographs[number].picture, random.Random(first_seed + square)).transpose(2, 0, 1)  # noqa: S311
+        for square, number in enumerate(chosen)
+    ]
+    kinds = np.array([photographs[number].kind for number in chosen])
+    return {"x": np.stack(made), "photographs": chosen, "kinds": kinds}
 
 
 def main() -> None:
@@ -87,15 +110,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = without_repeats(imagenet_photographs(folder) + game_photographs(folder))
-    sides = {
-        "train": ([picture for number, picture in enumerate(pictures) if number % 3], SQUARES[0], 0),
-        "test": (pictures[::3], SQUARES[1], 1_000_000),
-    }
+    found = [Photograph(picture) for picture in imagenet_photographs(folder)]
+    photographs = without_repeats([*found, *game_photographs(folder)])
     arrays = {}
-    for side, (mine, count, first_seed) in sides.items():
-        arrays[f"{side}/x"], arrays[f"{side}/photographs"] = squares(mine, count, first_seed)
-        print(side, len(mine), "photographs", count, "squares")
+    for part in range(PARTS):
+        made = squares(photographs, part)
+        arrays |= {f"{part}/{name}": numbers for name, numbers in made.items()}
+        known = made["photographs"][made["kinds"] >= 0]
+        print(f"part {part}:", len(np.unique(made["photographs"])), "photographs,", len(np.unique(known)), "of a kind")
     np.savez(folder / "photographs.npz", **arrays)
 
 

@@ -1,7 +1,7 @@
 """Bytes that travel, work on the device, and accuracy: the axes of SC2 for pictures of clothes of 64×64 pixels.
 
     python benchmarks/split_teacher.py --out out/split
-    python benchmarks/split_rates.py out/split [--minutes 8]
+    python benchmarks/split_rates.py out/split [--seed 0] [--minutes 8]
 
 Ways to have a picture classified by a server, each measured on the 10,000 test pictures: the picture as JPEG or WebP,
 the features of the network's first layers as JPEG, a bottleneck of few int8 channels (BottleFit's CR+BQ), and a
@@ -73,7 +73,7 @@ def ways() -> dict[str, dict[str, object]]:
 
 
 def main() -> None:
-    given = arguments(__doc__, "split-rates.json")
+    given = arguments(__doc__, "split-rates-{}.json")
     run_study(study(given.folder), ways(), pictures(given.folder), given)
 
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import onnx_ir as ir
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgec.core.cache import Cache
 from edgec.core.data import DataSource
@@ -66,6 +66,12 @@ class InsertBottleneckOptions(FitOptions):
         default=False,
         description="whether the layers up to the cut stay, with one convolution behind them and one back",
     )
+    stride: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="positions of the cut, in each direction, that one of the latent stands for, with keep_layers",
+    )
     matched: int = Field(default=1, ge=0, description="values behind the bottleneck that the first stage compares too")
     freeze_encoder: bool = Field(default=True, description="whether the second stage leaves the encoder as it is")
     epochs: int = Field(
@@ -74,6 +80,14 @@ class InsertBottleneckOptions(FitOptions):
         description="how often the second stage sees every sample; 0: the other layers stay as they are",
     )
     learning_rate: float = Field(default=0.005, gt=0, description="the largest learning rate of the second stage")
+
+    @model_validator(mode="after")
+    def _stride_is_of_kept_layers(self) -> Self:
+        if self.stride > 1 and not self.keep_layers:
+            raise ValueError(
+                "stride is for keep_layers: an encoder in place of layers has as many positions as the cut"
+            )
+        return self
 
 
 class InsertBottleneck(Pass):
@@ -168,7 +182,7 @@ def _inserted(changed: ir.Model, place: Place, data: DataSource, options: Insert
     """The layers of the bottleneck, put in; they fit what some training samples are there."""
     samples = [sample.inputs[place.source] for sample in islice(data.train(), _SCALE_SAMPLES)]
     if options.keep_layers:
-        return insert_projection(changed, place, samples, options.channels)
+        return insert_projection(changed, place, samples, options.channels, options.stride)
     widths = Widths(options.encoder_channels, options.channels, options.decoder_channels)
     return insert_layers(changed, place, widths, _input_scale(samples, place), seed)
 
@@ -207,11 +221,11 @@ def _sizes(
     model: ir.Model, place: Place, layers: Layers, options: InsertBottleneckOptions
 ) -> dict[str, int | float | str]:
     point = next(point for point in cut_points(model, most_values=1) if point.values == (layers.latent,))
-    latent_bytes = math.prod(place.shape[2:]) * options.channels * (4 if options.coding is Coding.FLOAT else 1)
+    elements = math.prod(extent // options.stride for extent in place.shape[2:]) * options.channels
     return {
         "multiply-accumulates replaced": f"{place.replaced:.1%}",
         "multiply-accumulates of the encoder": point.head_macs,
         "weights of the encoder, bytes": point.head_weight_bytes,
         "weights behind it, bytes": point.tail_weight_bytes,
-        "bytes a sample": latent_bytes,
+        "bytes a sample": elements * (4 if options.coding is Coding.FLOAT else 1),
     }

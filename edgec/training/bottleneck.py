@@ -21,6 +21,7 @@ from edgec.core.data import DataSource
 from edgec.core.progress import Progress
 from edgec.graph.cut_points import between, take_weights
 from edgec.graph.quantization import Quantizer
+from edgec.graph.shapes import static_shape
 from edgec.training.batch_norm import fold_batch_norms, insert_batch_norms
 from edgec.training.bottleneck_prior import FactorizedPrior
 from edgec.training.fit import FitOutcome, TrainingRun, fit
@@ -142,7 +143,7 @@ def train_bottleneck(
     unlabelled = replace(samples, labels=None)
     prior = None
     if coding.bit_price is not None:
-        prior = FactorizedPrior(_channels(changed, bottleneck.latent), coding.bit_price)
+        prior = FactorizedPrior(_extents(changed, bottleneck.latent), coding.bit_price)
     run = TrainingRun("insert-bottleneck, layers", seed, None, progress, cache)
     first, priced = _distil(given, changed, bottleneck, coding, prior, unlabelled, stages[0], run)
     run = replace(run, name="insert-bottleneck, network", teacher=import_network(given).module)
@@ -251,9 +252,12 @@ def _quantizer(prior: FactorizedPrior | None, steps: StepQuantizer | None) -> Qu
     return None if steps is None else steps.learned(None)
 
 
-def _channels(model: ir.Model, value: str) -> int:
-    shape = next(output.shape for node in model.graph for output in node.outputs if output.name == value)
-    return int(shape[1])  # type: ignore[index,arg-type]
+def _extents(model: ir.Model, value: str) -> tuple[int, ...]:
+    """Those of a value of one sample, [channels, ...]."""
+    shape = static_shape(next(output for node in model.graph for output in node.outputs if output.name == value))
+    if shape is None:
+        raise ValueError(f"{value} has no static shape")
+    return shape[1:]
 
 
 def _freeze(network: TrainableNetwork, nodes: Collection[str]) -> None:

@@ -17,25 +17,31 @@ LOWEST, HIGHEST = -128, 127
 _WIDTHS = (1, 3, 3, 3, 1)
 _FIRST_SPREAD = 10.0
 _SMALLEST_PROBABILITY = 1e-9
+_MOST_DISTRIBUTIONS = 1024
+"""More would learn too little from each sample; the latents of whole photographs have tens of thousands of elements."""
 
 
 class FactorizedPrior(nn.Module):
-    """Rounds a latent to integers and knows their probabilities, each channel for itself.
+    """Rounds a latent to integers and knows their probabilities, each channel or each element for itself.
 
     While the network trains, rounding is replaced by noise of its size, so that gradients pass; with `noise = False` it
     rounds then too. Bits are counted while `priced`, with noise in both cases: Minnen and Singh, "Channel-wise
-    autoregressive entropy models for learned image compression", 2020, section 3.3. The cumulative distribution of a
-    channel is a small monotone network: Ballé et al., "Variational image compression with a scale hyperprior", ICLR
-    2018, appendix 6.1.
+    autoregressive entropy models for learned image compression", 2020, section 3.3. A cumulative distribution is a
+    small monotone network: Ballé et al., "Variational image compression with a scale hyperprior", ICLR 2018, appendix
+    6.1. There, a picture may have any size, and a channel has one; a latent of few elements, always the same ones, has
+    one for each of them, as the entropy coder will tell elements apart, too.
 
     Args:
-        channels: of the latent [samples, channels, ...].
+        shape: of the latent of a sample, [channels, ...].
         weight: of a thousand bits a sample, in the loss.
     """
 
-    def __init__(self, channels: int, weight: float) -> None:
+    def __init__(self, shape: tuple[int, ...], weight: float) -> None:
         super().__init__()
-        self.channels, self.weight, self.noise, self.priced = channels, weight, True, True
+        elements = math.prod(shape)
+        self.channels = shape[0]
+        self.distributions = elements if elements <= _MOST_DISTRIBUTIONS else self.channels
+        self.weight, self.noise, self.priced = weight, True, True
         # How much noise was drawn: a buffer, so that a training that goes on draws what it would have drawn.
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
         self._bits: list[Tensor] = []
@@ -43,11 +49,11 @@ class FactorizedPrior(nn.Module):
         self.matrices, self.biases, self.factors = nn.ParameterList(), nn.ParameterList(), nn.ParameterList()
         for inputs, outputs in pairwise(_WIDTHS):
             start = math.log(math.expm1(1 / spread / outputs))
-            self.matrices.append(nn.Parameter(torch.full((channels, outputs, inputs), start)))
+            self.matrices.append(nn.Parameter(torch.full((self.distributions, outputs, inputs), start)))
             # Different biases at first, the same in every run: equal ones would stay equal.
-            first = torch.linspace(-0.5, 0.5, outputs).reshape(1, outputs, 1).expand(channels, -1, -1)
+            first = torch.linspace(-0.5, 0.5, outputs).reshape(1, outputs, 1).expand(self.distributions, -1, -1)
             self.biases.append(nn.Parameter(first.clone()))
-            self.factors.append(nn.Parameter(torch.zeros(channels, outputs, 1)))
+            self.factors.append(nn.Parameter(torch.zeros(self.distributions, outputs, 1)))
 
     def forward(self, latent: Tensor) -> Tensor:
         """The latent as the decoder gets it."""
@@ -56,7 +62,7 @@ class FactorizedPrior(nn.Module):
             return rounded
         relaxed = latent + self._noise(latent)
         if self.priced:
-            self._bits.append(self._information(relaxed).reshape(len(latent), -1).sum(1))
+            self._bits.append(self._information(relaxed))
         return relaxed if self.noise else rounded
 
     def penalty(self) -> Tensor:
@@ -72,15 +78,16 @@ class FactorizedPrior(nn.Module):
         return rounded
 
     def probabilities(self) -> np.ndarray:
-        """For each channel the probability of each int8, float64 [channels, 256]."""
+        """For each channel the mean probability of each int8, float64 [channels, 256]."""
         with torch.no_grad():
             symbols = torch.arange(LOWEST, HIGHEST + 1, dtype=torch.float32)
-            likely: np.ndarray = self._probabilities(symbols.expand(self.channels, 1, -1)).double()[:, 0].numpy()
-        return likely
+            likely = self._probabilities(symbols.expand(self.distributions, 1, -1)).double()
+            means: np.ndarray = likely.reshape(self.channels, -1, len(symbols)).mean(1).numpy()
+        return means
 
     def extra_repr(self) -> str:
         """What tells two priors apart, for the key of a training."""
-        return f"{self.channels} channels, weight {self.weight}, noise {self.noise}"
+        return f"{self.distributions} distributions, weight {self.weight}, noise {self.noise}"
 
     def _noise(self, latent: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(int(self.draws))
@@ -88,14 +95,14 @@ class FactorizedPrior(nn.Module):
         return torch.rand(latent.shape, generator=generator) - 0.5
 
     def _information(self, received: Tensor) -> Tensor:
-        """Bits of each element of a latent [samples, channels, ...]."""
-        by_channel = received.transpose(0, 1)
-        flat = by_channel.reshape(self.channels, 1, -1)
-        bits = -torch.log2(self._probabilities(flat).clamp_min(_SMALLEST_PROBABILITY))
-        return bits.reshape(by_channel.shape).transpose(0, 1)
+        """Bits of each sample of a latent [samples, channels, ...]."""
+        apart = received.reshape(len(received), self.distributions, -1).transpose(0, 1)
+        probabilities = self._probabilities(apart.reshape(self.distributions, 1, -1))
+        bits = -torch.log2(probabilities.clamp_min(_SMALLEST_PROBABILITY))
+        return bits.reshape(apart.shape).sum((0, 2))
 
     def _probabilities(self, numbers: Tensor) -> Tensor:
-        """The probability of the interval of width 1 around numbers [channels, 1, n]."""
+        """The probability of the interval of width 1 around numbers [distributions, 1, n]."""
         below, above = self._logits(numbers - 0.5), self._logits(numbers + 0.5)
         # Differences of sigmoids near 1 lose their digits: both are turned to the side near 0.
         sign = -torch.sign(below + above).detach()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 import pytest
+from pydantic import ValidationError
 
+from edgec.core.codes.split import NO_CUT
 from edgec.core.errors import EdgecError
 from edgec.core.passes import PassContext
 from edgec.core.pipeline import Pipeline, PipelineResult
@@ -18,9 +21,10 @@ from edgec.graph.gate import ReferenceGate
 from edgec.graph.reference import ReferenceSession
 from edgec.graph.shapes import infer_shapes
 from edgec.passes.insert_bottleneck import InsertBottleneck, InsertBottleneckOptions
-from edgec.passes.insert_bottleneck_behind import joined
+from edgec.passes.insert_bottleneck_behind import behind, joined
 from edgec.passes.insert_bottleneck_cut import chosen_place, places
 from edgec.passes.insert_bottleneck_layers import InputScale, Widths, insert_layers
+from edgec.passes.insert_bottleneck_projection import insert_projection
 from edgec.split.frequency_tables import tables_from_counts
 from tests.models import GraphBuilder
 from tests.training.pictures_task import Quarters, accuracy, quarters, quarters_net
@@ -47,6 +51,11 @@ def _trained() -> ir.Model:
 
     options = FineTuneOptions(epochs=4, batch=32, learning_rate=0.05)
     return FineTune(options).run(quarters_net(), PassContext(data=Quarters())).model
+
+
+def _only_output(model: ir.Model, given: dict[str, np.ndarray]) -> np.ndarray:
+    (output,) = ReferenceSession(model).run(given).values()
+    return output
 
 
 def _latents(model: ir.Model, count: int) -> list[np.ndarray]:
@@ -121,11 +130,46 @@ def test_without_a_second_stage_the_layers_behind_stay_as_they_are() -> None:
     assert "the network learned from distillation" in result.records[0].assumptions
 
 
-def test_a_latent_has_no_more_channels_than_what_it_stands_for() -> None:
+def test_with_a_stride_fewer_positions_travel() -> None:
     model = _trained()
-    step = InsertBottleneck(InsertBottleneckOptions(keep_layers=True, channels=9, cut=places(model)[0].value))
-    with pytest.raises(EdgecError, match="EC1206"):
+    place = places(model)[0]
+    step = {"keep_layers": True, "stride": 2, "cut": place.value, "channels": 4, "epochs": 0}
+    result = _inserted(model=model, coding="int8", **step)
+    assert accuracy(result.model) > 0.9
+    (latent,) = _latents(result.model, 1)
+    assert latent.shape == (1, 4, *(extent // 2 for extent in place.shape[2:]))
+    assert result.records[0].stats["bytes a sample"] == latent.size
+
+
+def test_all_components_of_a_square_lose_nothing() -> None:
+    model = _trained()
+    place = places(model)[0]
+    parts = behind(model, place, Quarters())
+    features = [sample.inputs[parts.place.source] for sample in islice(parts.data.train(), 64)]
+    changed = parts.model.clone()
+    insert_projection(changed, parts.place, features, channels=4 * place.shape[1], stride=2)
+    given = {parts.place.source: features[0]}
+    np.testing.assert_allclose(_only_output(changed, given), _only_output(parts.model, given), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"channels": 9}, "cannot stand for the 8"),
+        ({"stride": 5}, "one position for each 5"),
+    ],
+)
+def test_a_latent_that_the_features_cannot_have_is_refused(options: dict[str, int], why: str) -> None:
+    model = _trained()
+    step = InsertBottleneck(InsertBottleneckOptions(keep_layers=True, cut=places(model)[0].value, **options))
+    with pytest.raises(EdgecError, match=why) as error:
         step.run(model, PassContext(data=Quarters()))
+    assert error.value.code is NO_CUT
+
+
+def test_a_stride_is_for_layers_that_stay() -> None:
+    with pytest.raises(ValidationError, match="keep_layers"):
+        InsertBottleneckOptions(stride=2)
 
 
 @pytest.mark.parametrize("coding", ["learnt", "int8"])

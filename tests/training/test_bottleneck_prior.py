@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="the extra qat is not installed")
 def _fitted(latent: torch.Tensor) -> Any:
     from edgec.training.bottleneck_prior import FactorizedPrior
 
-    prior = FactorizedPrior(latent.shape[1], weight=1.0).train()
+    prior = FactorizedPrior(tuple(latent.shape[1:]), weight=1.0).train()
     optimizer = torch.optim.Adam(prior.parameters(), 0.03)
     for _ in range(300):
         prior(latent)
@@ -38,11 +38,32 @@ def test_it_learns_what_the_symbols_cost() -> None:
     assert np.array_equal(prior.integers(latent)[:, 0].ravel(), symbols[0] - 128)
 
 
+@pytest.mark.parametrize(("positions", "distributions"), [(2, 2), (1025, 1)])
+def test_few_elements_have_a_distribution_each(positions: int, distributions: int) -> None:
+    from edgec.training.bottleneck_prior import FactorizedPrior
+
+    prior = FactorizedPrior((1, positions), 1.0).train()
+    apart = torch.zeros(1, 1, positions)
+    apart[0, 0, ::2] = 20
+    optimizer = torch.optim.Adam(prior.parameters(), 0.03)
+    for _ in range(300):
+        prior(apart)
+        loss = prior.penalty()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert prior.distributions == distributions
+    prior(apart)
+    # One distribution for both symbols needs a bit to tell them apart; two need none.
+    bits = prior.penalty().item() * 1000 / positions
+    assert (bits < 0.5) == (distributions > 1)
+
+
 def test_what_is_trained_again_draws_the_same_noise() -> None:
     from edgec.training.bottleneck_prior import FactorizedPrior
 
     latent = torch.zeros(2, 3, 4)
-    first, second = FactorizedPrior(3, 1.0).train(), FactorizedPrior(3, 1.0).train()
+    first, second = FactorizedPrior((3, 4), 1.0).train(), FactorizedPrior((3, 4), 1.0).train()
     first(latent)
     second.load_state_dict(first.state_dict())
     assert torch.equal(first(latent), second(latent))
@@ -51,7 +72,7 @@ def test_what_is_trained_again_draws_the_same_noise() -> None:
 def test_rounding_lets_gradients_pass_and_stays_in_int8() -> None:
     from edgec.training.bottleneck_prior import FactorizedPrior
 
-    prior = FactorizedPrior(1, 1.0).train()
+    prior = FactorizedPrior((1, 3), 1.0).train()
     prior.noise = False
     latent = torch.tensor([[[0.4, 500.0, -500.0]]], requires_grad=True)
     received = prior(latent)
