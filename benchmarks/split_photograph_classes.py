@@ -22,13 +22,13 @@ from split_cells import Bottlenecks, Pictures, Study, arguments, run_study, whol
 from split_photograph_rates import CUT, FEATURE_QUALITIES, NETWORK, QUALITIES, TILES, taking_colours
 from split_photographs import KINDS, PARTS
 
-INT8_CHANNELS = (10, 6, 16)
-BIT_PRICES = (0.1, 0.3, 1.0, 0.03)
+INT8_CHANNELS = (10, 4)
+BIT_PRICES = (0.15, 0.5, 0.05, 1.5)
 STRIDE = 2
-LAYER_EPOCHS, _PRICED_EPOCHS, _LEARNT_CHANNELS = 10, 6, 24
+LAYER_EPOCHS, _PRICED_EPOCHS, _LEARNT_CHANNELS = 10, 6, 16
+TUNED_CHANNELS, TUNED_PRICES, TUNED_EPOCHS, _TUNED_PRICED_EPOCHS = (10,), (0.1,), 16, 10
 _TRAINING: dict[str, object] = {
     "matched": 3,
-    "loss": "both",
     "batch": 16,
     "keep_layers": True,
     "stride": STRIDE,
@@ -81,7 +81,7 @@ def _regression(features: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np
         value = torch.nn.functional.cross_entropy(inputs @ weight + bias, wanted)
         value = value + _WEIGHT_DECAY * weight.square().sum()
         value.backward()
-        return float(value)
+        return value.item()
 
     optimizer.step(loss)
     scaled = weight.detach().numpy() / deviation[:, None]
@@ -97,6 +97,16 @@ def study(models: Path, folder: Path, part: int) -> tuple[Study, Images]:
     return Study(model, CUT, TILES, QUALITIES, FEATURE_QUALITIES, tested, counts), trained
 
 
+def ways() -> dict[str, dict[str, object]]:
+    """Every bottleneck; those that are tuned learn longer, and from mirrored squares too."""
+    usual = Bottlenecks(_TRAINING, BIT_PRICES, _LEARNT_CHANNELS, INT8_CHANNELS, LAYER_EPOCHS, _PRICED_EPOCHS)
+    tuned = Bottlenecks(
+        *({**_TRAINING, "flip": True}, TUNED_PRICES, _LEARNT_CHANNELS, TUNED_CHANNELS),
+        *(TUNED_EPOCHS, _TUNED_PRICED_EPOCHS),
+    )
+    return usual.ways() | tuned.ways(", tuned")
+
+
 def main() -> None:
     given = arguments(__doc__, "split-photograph-classes-{}.json", repeat="part")
     models = os.environ.get("EDGEC_MODELS")
@@ -105,8 +115,7 @@ def main() -> None:
     judged, trained = study(Path(models), given.folder, given.repeat)
     origin = f"split_photographs.py, all but part {given.repeat}"
     data = Pictures(origin, str(judged.model.graph.inputs[0].name), trained.pixels, trained.labels)
-    ways = Bottlenecks(_TRAINING, BIT_PRICES, _LEARNT_CHANNELS, INT8_CHANNELS, LAYER_EPOCHS, _PRICED_EPOCHS).ways()
-    run_study(judged, ways, data, given)
+    run_study(judged, ways(), data, given)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from edgec.core.data import DataSource
 from edgec.core.passes import Kind, Need, Pass, PassContext, PassOptions, PassResult
 from edgec.graph.bottleneck_note import BottleneckNote
 from edgec.graph.cut_points import cut_points
+from edgec.graph.editing import Names
 from edgec.graph.quantization import QuantizationPlan, Quantizer
 from edgec.graph.quantization_writer import write_quantization
 from edgec.graph.shapes import infer_shapes
@@ -24,6 +25,7 @@ from edgec.passes.insert_bottleneck_behind import behind, joined
 from edgec.passes.insert_bottleneck_cut import Place, chosen_place
 from edgec.passes.insert_bottleneck_layers import InputScale, Layers, Widths, insert_layers
 from edgec.passes.insert_bottleneck_projection import insert_projection
+from edgec.passes.node_writer import NodeWriter
 from edgec.training.availability import require_training
 from edgec.training.options import FitOptions, Loss, Optimizer
 
@@ -204,6 +206,8 @@ def _matched(model: ir.Model, place: Place, options: InsertBottleneckOptions) ->
 def _written(changed: ir.Model, latent: str, quantizer: Quantizer | None, symbols: LatentCounts | None) -> ir.Model:
     """The model with its rounding, which knows where it is to be cut."""
     travels = latent
+    if symbols is not None:
+        latent = _within(changed, latent, symbols.lowest, symbols.highest)
     if quantizer is not None:
         changed = write_quantization(changed, QuantizationPlan(values={latent: quantizer}))
         infer_shapes(changed)
@@ -212,9 +216,28 @@ def _written(changed: ir.Model, latent: str, quantizer: Quantizer | None, symbol
             for node in changed.graph
             if node.op_type == "QuantizeLinear" and node.inputs[0] is not None and node.inputs[0].name == latent
         )
-    known = (symbols.counts, symbols.groups) if symbols is not None else ((), ())
-    BottleneckNote(value=travels, counts=known[0], groups=known[1]).write(changed)
+    note = BottleneckNote(value=travels)
+    if symbols is not None:
+        note = BottleneckNote(value=travels, lowest=symbols.lowest, counts=symbols.counts, groups=symbols.groups)
+    note.write(changed)
     return changed
+
+
+def _within(model: ir.Model, name: str, low: int, high: int) -> str:
+    """Clip a value to the symbols that its tables hold, in place; the name of what comes of it."""
+    value = next(output for node in model.graph for output in node.outputs if output.name == name)
+    readers, producer = list(value.uses()), value.producer()
+    writer = NodeWriter(model, Names(model), "bottleneck")
+    bounds = (
+        writer.constant(role, np.array(bound, np.float32)) for role, bound in (("lowest", low), ("highest", high))
+    )
+    clipped = writer.one("Clip", value, *bounds)
+    clipped.shape, clipped.type = value.shape, value.type
+    if producer is not None:
+        model.graph.insert_after(producer, writer.nodes)
+    for node, index in readers:
+        node.replace_input_with(index, clipped)
+    return str(clipped.name)
 
 
 def _sizes(

@@ -30,12 +30,14 @@ class _Layout:
 
     Attributes:
         order: their row-major numbers; all at once where they travel as they are.
+        back: for each element, row-major, its place in that order; likewise.
         spans: for each table, begin and end of its elements in that order.
         low: for each element in that order, the lowest symbol of its table.
         known: likewise, how many symbols its table has.
     """
 
     order: np.ndarray | slice
+    back: np.ndarray | slice
     spans: tuple[tuple[int, int], ...]
     low: np.ndarray
     known: np.ndarray
@@ -46,8 +48,10 @@ class _Layout:
         places = tables.places(elements)
         sizes = [len(part) for part in places]
         ends = np.cumsum(sizes).tolist()
+        order = np.concatenate(places) if tables.groups else None
         return cls(
-            np.concatenate(places) if tables.groups else slice(None),
+            slice(None) if order is None else order,
+            slice(None) if order is None else np.argsort(order),
             tuple((end - size, end) for size, end in zip(sizes, ends, strict=True)),
             np.repeat(np.array([table.low for table in tables.tables], np.int32), sizes),
             np.repeat(np.array([len(table.frequencies) for table in tables.tables], np.int32), sizes),
@@ -107,14 +111,13 @@ class EntropyCoder:
             raise _corrupt("its last byte is impossible")
         words = payload + bytes(-len(payload) % _WORD_BYTES)
         coder = self._stack(np.frombuffer(words, "<u4").astype(np.uint32))
-        latent = np.empty(math.prod(shape), np.int8)
-        layout = self._layout(latent.size)
+        layout = self._layout(math.prod(shape))
         spans = zip(self._models, layout.spans, strict=True)
         symbols = np.concatenate([coder.decode(model, end - begin) for model, (begin, end) in spans])
         if not coder.is_empty():
             raise _corrupt("something is left over behind the last symbol")
-        latent[layout.order] = symbols + layout.low
-        return latent.reshape(shape)
+        latent: np.ndarray = (symbols + layout.low).astype(np.int8)[layout.back].reshape(shape)
+        return latent
 
     def _check(self, symbols: np.ndarray, layout: _Layout) -> None:
         """Whether every symbol, counted from the lowest of its table, is in its table."""

@@ -96,6 +96,18 @@ def test_learnt_frequencies_are_those_of_the_latents() -> None:
     assert promised < 1.05 * of_channels
 
 
+def test_what_no_table_holds_is_never_sent() -> None:
+    result = _inserted(channels=2, bit_price=0.05)
+    note = BottleneckNote.read(result.model)
+    assert note is not None
+    head, _ = cut(result.model, [note.value])
+    glaring = 1000 * quarters(20, seed=5)[0]
+    latents = np.stack([ReferenceSession(head).run({"image": picture[None]})[note.value] for picture in glaring])
+    assert latents.min() == note.lowest
+    assert latents.max() == note.lowest + len(note.counts[0]) - 1
+    assert len(note.counts[0]) < 256
+
+
 def test_it_needs_no_labels() -> None:
     result = _inserted(labelled=False, coding="int8", channels=2)
     assert accuracy(result.model) > 0.9

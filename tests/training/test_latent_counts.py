@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra qat is not installed")
 
-from edgec.split.frequency_tables import tables_from_counts
+from edgec.split.frequency_tables import FrequencyTables, tables_from_counts
 from edgec.training.latent_counts import LatentCounts, count_symbols
 
 FLAT = np.full((2, 256), 1 / 256)
@@ -21,9 +21,13 @@ def _latents(samples: int, seed: int) -> np.ndarray:
     return np.rint(noise).astype(np.int8)
 
 
+def _tables(found: LatentCounts) -> FrequencyTables:
+    return tables_from_counts(np.full(len(found.counts), found.lowest), found.counts, found.groups)
+
+
 def _bits(found: LatentCounts, latents: np.ndarray) -> float:
-    tables = tables_from_counts(np.full(len(found.counts), -128), found.counts, found.groups)
-    return sum(tables.size_bits(latent) for latent in latents) / len(latents)
+    tables, sent = _tables(found), latents.clip(found.lowest, found.highest)
+    return sum(tables.size_bits(latent) for latent in sent) / len(latents)
 
 
 def _bits_of_channels(latents: np.ndarray) -> float:
@@ -46,7 +50,19 @@ def test_few_samples_do_no_harm() -> None:
     assert _bits(count_symbols(_latents(8, 0), FLAT), new) < 1.05 * _bits_of_channels(new)
 
 
-def test_every_symbol_can_be_coded() -> None:
+def test_every_symbol_of_the_tables_can_be_coded() -> None:
     found = count_symbols(np.zeros((4, 1, 3), np.int8), FLAT[:1])
-    tables = tables_from_counts(np.full(len(found.counts), -128), found.counts, found.groups)
-    assert tables.size_bits(np.array([[-128, 0, 127]], np.int8)) < 3 * 17
+    assert _tables(found).size_bits(np.array([[found.lowest, 0, found.highest]], np.int8)) < 3 * 17
+
+
+def test_tables_hold_little_more_than_the_symbols_that_occur() -> None:
+    latents = _latents(2000, 0)
+    found = count_symbols(latents, FLAT)
+    assert found.lowest <= latents.min()
+    assert found.highest >= latents.max()
+    assert len(found.counts[0]) < int(latents.max()) - int(latents.min()) + 10
+
+
+def test_the_ends_of_int8_are_the_ends_of_tables() -> None:
+    found = count_symbols(np.array([[[-128]], [[127]]], np.int8), FLAT[:1])
+    assert (found.lowest, found.highest) == (-128, 127)
