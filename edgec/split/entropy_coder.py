@@ -29,15 +29,15 @@ class _Layout:
     """Where the elements of a latent are in the order in which they travel.
 
     Attributes:
-        order: their row-major numbers; all at once where they travel as they are.
-        back: for each element, row-major, its place in that order; likewise.
+        order: their row-major numbers.
+        back: for each element, row-major, its place in that order.
         spans: for each table, begin and end of its elements in that order.
         low: for each element in that order, the lowest symbol of its table.
         known: likewise, how many symbols its table has.
     """
 
-    order: np.ndarray | slice
-    back: np.ndarray | slice
+    order: np.ndarray
+    back: np.ndarray
     spans: tuple[tuple[int, int], ...]
     low: np.ndarray
     known: np.ndarray
@@ -48,12 +48,12 @@ class _Layout:
         places = tables.places(elements)
         sizes = [len(part) for part in places]
         ends = np.cumsum(sizes).tolist()
-        order = np.concatenate(places) if tables.groups else None
+        order = np.concatenate(places)
         return cls(
-            slice(None) if order is None else order,
-            slice(None) if order is None else np.argsort(order),
+            order,
+            np.argsort(order),
             tuple((end - size, end) for size, end in zip(sizes, ends, strict=True)),
-            np.repeat(np.array([table.low for table in tables.tables], np.int32), sizes),
+            np.repeat(np.array([table.low for table in tables.tables], np.int8), sizes),
             np.repeat(np.array([len(table.frequencies) for table in tables.tables], np.int32), sizes),
         )
 
@@ -89,7 +89,7 @@ class EntropyCoder:
             EdgecError: EC1201 for a symbol that its table does not hold.
         """
         coder, layout = self._stack(), self._layout(latent.size)
-        symbols = np.subtract(latent.ravel()[layout.order], layout.low, dtype=np.int32)
+        symbols = np.subtract(latent.ravel().take(layout.order), layout.low, dtype=np.int32)
         self._check(symbols, layout)
         # The coder is a stack: what is to come out first goes in last.
         for model, (begin, end) in zip(reversed(self._models), reversed(layout.spans), strict=True):
@@ -113,10 +113,12 @@ class EntropyCoder:
         coder = self._stack(np.frombuffer(words, "<u4").astype(np.uint32))
         layout = self._layout(math.prod(shape))
         spans = zip(self._models, layout.spans, strict=True)
-        symbols = np.concatenate([coder.decode(model, end - begin) for model, (begin, end) in spans])
+        parts = [coder.decode(model, end - begin) for model, (begin, end) in spans]
         if not coder.is_empty():
             raise _corrupt("something is left over behind the last symbol")
-        latent: np.ndarray = (symbols + layout.low).astype(np.int8)[layout.back].reshape(shape)
+        # A symbol above 127 wraps around, and so does its sum with the lowest of its table: back to what it was.
+        symbols = np.concatenate(parts, dtype=np.int8, casting="unsafe")
+        latent: np.ndarray = (symbols + layout.low).take(layout.back).reshape(shape)
         return latent
 
     def _check(self, symbols: np.ndarray, layout: _Layout) -> None:

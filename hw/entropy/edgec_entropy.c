@@ -1,7 +1,7 @@
 /* See edgec_entropy.h. The state is a stack: the last symbol goes in first, so that decoding runs forwards. */
 #include "edgec_entropy.h"
 
-enum { WORD_BYTES = 4, PROBABILITY_BITS = 24, FREQUENCY_BITS = 16, BUCKET_BITS = 8 };
+enum { WORD_BYTES = 4, PROBABILITY_BITS = 24, FREQUENCY_BITS = 16, BUCKET_BITS = 8, WORTH_BUCKETS = 64 };
 
 static const uint64_t WORD_LIMIT = (uint64_t)1 << 32;
 static const uint32_t ALL = (uint32_t)1 << FREQUENCY_BITS;
@@ -83,6 +83,22 @@ static void index_buckets(const symbol_table *table, uint8_t *buckets) {
     }
 }
 
+/* The symbol of a cumulative frequency. */
+static uint32_t symbol_at(const symbol_table *table, const uint8_t *buckets, uint32_t wanted) {
+    uint32_t symbol = 0, last = table->symbols - 1;
+    if (buckets != NULL) {
+        symbol = buckets[wanted >> (FREQUENCY_BITS - BUCKET_BITS)];
+        while (end_of(table, symbol) <= wanted) ++symbol;
+        return symbol;
+    }
+    while (symbol < last) {
+        uint32_t middle = (symbol + last + 1) / 2;
+        if (table->cumulative[middle] <= wanted) symbol = middle;
+        else last = middle - 1;
+    }
+    return symbol;
+}
+
 int edgec_entropy_decode(const edgec_entropy_tables *tables, const uint8_t *payload, size_t length, int8_t *latent,
                          size_t elements) {
     const unsigned scale = PROBABILITY_BITS - FREQUENCY_BITS;
@@ -93,14 +109,14 @@ int edgec_entropy_decode(const edgec_entropy_tables *tables, const uint8_t *payl
     while (state < WORD_LIMIT && length > 0) state = state << 32 | read_word(payload + (length -= WORD_BYTES));
     for (uint32_t number = 0; number < tables->tables; ++number) {
         symbol_table table = table_of(tables, number, elements);
-        index_buckets(&table, buckets);
+        /* For few elements, filling the buckets would take longer than all searches. */
+        const uint8_t *index = table.end - table.begin >= WORTH_BUCKETS ? buckets : NULL;
+        if (index != NULL) index_buckets(&table, buckets);
         for (size_t place = table.begin; place < table.end; ++place) {
             uint32_t quantile = (uint32_t)state & (((uint32_t)1 << PROBABILITY_BITS) - 1);
             uint32_t wanted = quantile >> scale;
-            uint32_t symbol = buckets[wanted >> (FREQUENCY_BITS - BUCKET_BITS)];
-            uint32_t end;
-            while ((end = end_of(&table, symbol)) <= wanted) ++symbol;
-            uint32_t start = table.cumulative[symbol];
+            uint32_t symbol = symbol_at(&table, index, wanted);
+            uint32_t start = table.cumulative[symbol], end = end_of(&table, symbol);
             state = (state >> PROBABILITY_BITS) * ((uint64_t)(end - start) << scale) + (quantile - (start << scale));
             if (state < WORD_LIMIT && length > 0) state = state << 32 | read_word(payload + (length -= WORD_BYTES));
             latent[element_at(tables, place)] = (int8_t)((int32_t)symbol + table.low);

@@ -21,8 +21,8 @@ Case = tuple[FrequencyTables, np.ndarray]
 
 
 def _case(rng: np.random.Generator) -> Case:
-    """Tables of any skew, for channels or for groups of elements, and a latent that mostly follows them."""
-    channels, per_channel = int(rng.integers(1, 6)), int(rng.integers(0, 60))
+    """Tables of any skew, for channels or for groups of few or many elements, and a latent that mostly follows them."""
+    channels, per_channel = int(rng.integers(1, 6)), int(rng.integers(0, rng.choice([60, 120])))
     groups = rng.permutation(np.repeat(np.arange(channels), per_channel)) if rng.random() < 0.5 else np.array([], int)
     low, counts = [], []
     flat = np.empty(channels * per_channel, np.int64)
