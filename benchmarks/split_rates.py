@@ -29,11 +29,11 @@ TRAINED_PICTURES, VALIDATION_PICTURES = 16_000, 4_000
 QUALITIES = {"JPEG": (95, 75, 50, 25, 10, 5, 2), "WebP": (75, 50, 25, 10, 5, 1)}
 FEATURE_QUALITIES = (95, 75, 50, 25, 10)
 INT8_CHANNELS = (2, 1, 3)
-BIT_PRICES = (0.3, 1.0, 0.1, 0.03, 0.6)
-TUNED_CHANNELS, TUNED_PRICES = (2,), (0.1,)
+BIT_PRICES = (0.3, 1.0, 0.1, 0.03, 0.6, 0.05, 0.01)
+TUNED_CHANNELS, TUNED_PRICES = (2,), (0.1, 0.03)
 LAYER_EPOCHS, _PRICED_EPOCHS = 7, 3
 """Of the layers of every bottleneck; with learnt symbols, the last of them have the price."""
-_TRAINING: dict[str, object] = {"matched": 3, "loss": "both", "temperature": 2.0}
+_TRAINING: dict[str, object] = {"matched": 3, "loss": "both", "temperature": 2.0, "distillation_rate": 0.01}
 _TUNED: dict[str, object] = {"epochs": 2, "optimizer": "adamw", "learning_rate": 5e-4, "freeze_encoder": False}
 _LEARNT_CHANNELS = 4
 

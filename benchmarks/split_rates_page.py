@@ -10,6 +10,7 @@ import json
 import math
 import statistics
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from pruning_cells import Cell, Results
@@ -40,29 +41,32 @@ Made by `benchmarks/split_rates_page.py` from the results of `benchmarks/split_r
 ## Pictures of clothes
 
 Pictures of clothes (Fashion-MNIST, enlarged to 64×64 grey levels), a residual network of {weights:.1f} MB and
-{macs:.1f} million multiply-accumulates, all 10,000 test pictures, one seed. The whole network on the server, given the
-uncompressed picture, finds {accuracy:.2%}. Bytes are those of whole files and of edgec's own entropy coder, without the
-frames around them; the encoder is what the device holds and computes, in float32. JPEG and WebP are Pillow's, and what
-they compute on the device is not counted. Some 200 bytes of a JPEG of this size are its headers.
+{macs:.1f} million multiply-accumulates, all 10,000 test pictures; figures are means over bottlenecks trained with
+{repeats} seeds. The whole network on the server, given the uncompressed picture, finds {accuracy:.2%}. Bytes are those
+of whole files and of edgec's own entropy coder, without the frames around them; the encoder is what the device holds
+and computes, in float32. JPEG and WebP are Pillow's, and what they compute on the device is not counted. Some 200 bytes
+of a JPEG of this size are its headers.
 
-Both kinds of bottleneck are trained alike, by `insert-bottleneck`, on {trained:,} of the 60,000 training pictures: the
-new layers alone for as many epochs as the table says, then all behind the encoder for one. Those that are "tuned" learn
-with their encoder for two instead. The table has the accuracy on {validation:,} other training pictures too, which is
-higher, as the network that teaches has seen them.
+Both kinds of bottleneck are trained alike, by `insert-bottleneck`, on {trained:,.0f} of the 60,000 training pictures:
+the new layers alone for as many epochs as the table says, then all behind the encoder for one. Those that are "tuned"
+learn with their encoder for two instead. The table has the accuracy on {validation:,.0f} other training pictures too,
+which is higher, as the network that teaches has seen them.
 """
-PHOTOGRAPHS = """## Photographs
+PHOTOGRAPHS = """## Photographs of five kinds
 
-EfficientNet-Lite0, 224×224 colours, {weights:.1f} MB and {macs:.0f} million multiply-accumulates. Nobody has named what
-the photographs show: what is counted is **agreement**, how often the first of 1,000 classes is the one that the whole
-network finds in the uncompressed picture. {tested_squares:,} squares, cut from {tested_photographs} photographs, are
-tested on; the bottlenecks are trained, without labels, on {trained_squares:,} squares cut from {trained_photographs}
-other photographs (`benchmarks/split_photographs.py`: those of a Debian and a Python package, most of them kept as WebP
-there). One seed, float32.
+EfficientNet-Lite0 with a last layer that tells an animal, a source of energy, a fish, a monument and a tool apart:
+{weights:.1f} MB and {macs:.0f} million multiply-accumulates for 224×224 colours. What a photograph shows is what the
+folder says in which a Debian package keeps it (`benchmarks/split_photographs.py`; most are kept as WebP there). The
+photographs are in three parts. For each part, last layer and bottlenecks are trained on some
+{trained_squares:,.0f} squares cut from the other parts, and tested on some {tested_squares:,.0f} squares of its own;
+figures are means over two of the parts. The whole network, given the uncompressed squares, finds {accuracy:.2%}. The
+settings of the training were chosen by what they did on the third part, which is not among the figures. A part has some
+seventy photographs, so that a single one that is taken for something else counts more than a point.
 
 The layers up to the end of the first block of the third stage stay on the device, a quarter of the work, and the
-bottleneck stands behind them (`keep_layers`): one convolution there and one back, trained for as many epochs as the
-table says to make the features again. All other layers stay as they are (`epochs = 0`), as there are too few
-photographs to train any of them.
+bottleneck stands behind them (`keep_layers`): one convolution of stride 2 there, and one back, trained to make the
+features again and to have the frozen layers behind them make theirs (`matched`), for as many epochs as the table says.
+Bottlenecks see no labels.
 """
 SPEED = """## Speed
 
@@ -78,7 +82,7 @@ LINKS = """## Links that fail
 `benchmarks/split_link.py --shaped`, on a quiet machine, in a network namespace whose loopback is narrowed, flooded and
 taken down while a proxy delays, cuts, truncates and corrupts: of {requests:,} requests of {clients} clients {wrong} got
 a wrong answer; the device answered {device:,} by itself; the longest took {longest:.0f} ms at a time-out of
-{timeout:.0f} ms.
+{timeout:.0f} ms, and {undisturbed:.0f} ms without the moments in which the machine let the whole process stand still.
 
 `benchmarks/split_fuzz.py`, {minutes:.0f} minutes: {frames:,} frames and payloads, {conversations:,} conversations with
 the server and {clients_fuzzed:,} of the client with a server that talks nonsense. No crash, {late} clients later than
@@ -88,32 +92,71 @@ pictures for four epochs while the network stays as it is. An answer is taken fr
 least the threshold."""
 
 
+@dataclass(frozen=True)
+class Study:
+    """What the repeats of a study found, with other seeds or other photographs.
+
+    Attributes:
+        repeats: the ways to have a picture classified, by their names, of each repeat.
+        mean: of all repeats that have a way.
+        network: its size.
+        recipe: numbers of pictures.
+    """
+
+    repeats: tuple[dict[str, Cell], ...]
+    mean: dict[str, Cell]
+    network: Cell
+    recipe: Cell
+
+    @classmethod
+    def read(cls, folder: Path, name: str) -> Study:
+        """What is kept of a study; names that not every repeat has are left out."""
+        repeats = [Results(file).cells for file in sorted(folder.glob(f"{name}-[0-9].json"))]
+        recipes = [cells.pop("recipe") for cells in repeats]
+        network = next(cells["network"] for cells in repeats)
+        common = set.intersection(*(set(cells) for cells in repeats)) - {"network"}
+        recipe = {key: sum(recipe[key] for recipe in recipes) / len(recipes) for key in recipes[0]}
+        mean = {
+            name: {key: statistics.fmean(float(cells[name][key]) for cells in repeats) for key in repeats[0][name]}
+            for name in common
+        }
+        return cls(tuple(repeats), mean, network, recipe)
+
+
 def way_of(name: str) -> tuple[str, float]:
     """The way of a cell and its parameter."""
     way, _, parameter = name.rpartition(" ")
     return (way, float(parameter)) if way else (name, 0.0)
 
 
-def table(cells: dict[str, Cell]) -> str:
-    validated = any("validation_accuracy" in cell for cell in cells.values())
-    judged, more = ("accuracy | (validation)", "--:|") if validated else ("agreement", "")
+def table(study: Study) -> str:
+    """Every way of a study, the mean of its repeats, and the least and greatest accuracy of them."""
+    validated = any("validation_accuracy" in cell for cell in study.mean.values())
     lines = [
-        f"| way | parameter | epochs | bytes | {judged} | encoder, kB | encoder, million MACs |",
-        f"|---|---|--:|--:|--:|{more}--:|--:|",
+        f"| way | parameter | epochs | bytes | accuracy{' | (validation)' if validated else ''} | encoder, kB "
+        "| encoder, million MACs |",
+        f"|---|---|--:|--:|--:|{'--:|' if validated else ''}--:|--:|",
     ]
     for way, said in WAYS.items():
-        mine = sorted((way_of(name)[1], cell) for name, cell in cells.items() if way_of(name)[0] == way)
-        for parameter, cell in mine:
-            sent = f"{float(cell['bytes']):.0f}"
+        mine = sorted((way_of(name)[1], name) for name in study.mean if way_of(name)[0] == way)
+        for parameter, name in mine:
+            cell = study.mean[name]
+            sent = f"{cell['bytes']:.0f}"
             if way.startswith("CR+BQ"):
-                sent += f" ({float(cell['entropy_coded_bytes']):.0f} entropy-coded)"
+                sent += f" ({cell['entropy_coded_bytes']:.0f} entropy-coded)"
             held, work = float(cell["encoder_bytes"]) / 1e3, float(cell["encoder_macs"]) / 1e6
             cost = f"{held:.1f} | {work:.2f}" if held else "– | –"
             chosen_by = cell.get("validation_accuracy")
-            validation = f" {float(chosen_by):.2%} |" if chosen_by is not None else " – |"
-            head = f"| {said} | {PARAMETERS.get(way, 'quality')} {parameter:g} | {cell.get('epochs', '–')} | {sent}"
-            lines.append(f"{head} | {float(cell['accuracy']):.2%} |{validation if validated else ''} {cost} |")
+            validation = (f" {chosen_by:.2%} |" if chosen_by is not None else " – |") if validated else ""
+            epochs = f"{cell['epochs']:.0f}" if "epochs" in cell else "–"
+            head = f"| {said} | {PARAMETERS.get(way, 'quality')} {parameter:g} | {epochs} | {sent}"
+            lines.append(f"{head} | {cell['accuracy']:.2%}{_spread(study, name)} |{validation} {cost} |")
     return "\n".join(lines)
+
+
+def _spread(study: Study, name: str) -> str:
+    found = sorted(float(cells[name]["accuracy"]) for cells in study.repeats)
+    return f" ({100 * found[0]:.1f} to {100 * found[-1]:.1f})" if found[0] < found[-1] else ""
 
 
 def bytes_at(cells: dict[str, Cell], ways: Collection[str], accuracy: float) -> float:
@@ -134,85 +177,89 @@ def bytes_at(cells: dict[str, Cell], ways: Collection[str], accuracy: float) -> 
     return math.inf
 
 
-def findings(cells: dict[str, Cell], whole: Cell, goal: float, said_of_goal: str) -> str:
-    """What the points say: the learnt symbols against the int8 channels, and the int8 channels against pictures.
-
-    Args:
-        cells: of one study.
-        whole: the network.
-        goal: the accuracy at which bytes are compared.
-        said_of_goal: what it is.
-    """
-    lines = []
-    for name, cell in sorted(cells.items(), key=lambda item: float(item[1]["bytes"])):
-        way, channels = way_of(name)
-        if not way.startswith("CR+BQ"):
-            continue
-        right, sent = float(cell["accuracy"]), float(cell["bytes"])
-        # Those trained no longer than the rival.
-        needed = bytes_at(cells, {"entropic", way.replace("CR+BQ", "entropic")}, right)
-        said = f"{1 - needed / sent:.0%} fewer" if needed < math.inf else "not reached"
-        rival = f"{channels:g} {WAYS[way]} ({right:.2%}, {sent:.0f} bytes)"
-        lines.append(f"- Learnt symbols, trained no longer, at the accuracy of {rival}: {said}.")
-    sizes = {way: bytes_at(cells, (way,), goal) for way in WAYS}
+def findings(study: Study) -> str:
+    """What the points say: learnt symbols against int8 channels, and int8 channels against pictures."""
+    cells, wanted = study.mean, float(study.mean["uncompressed"]["accuracy"]) - LOSS
+    rivals = sorted((float(cell["bytes"]), name) for name, cell in cells.items() if name.startswith("CR+BQ"))
+    lines = [_against_channels(study, name) for _, name in rivals]
+    sizes = {way: bytes_at(cells, (way,), wanted) for way in WAYS}
     known = {way_of(name)[0] for name in cells}
     listed = ", ".join(f"{said} {_size(sizes[way])}" for way, said in WAYS.items() if way in known)
-    lines.append(f"- {said_of_goal}, along the points: {listed} bytes.")
-    lines.append(_against_jpeg(cells, goal, sizes["JPEG"]))
-    encoder = max(
-        float(cell["encoder_bytes"]) for name, cell in cells.items() if name.startswith(("CR+BQ", "entropic"))
-    )
-    lines.append(
-        f"- The largest of the encoders is {float(whole['weight_bytes']) / encoder:.0f} times smaller than the network."
-    )
+    lines.append(f"- Within {100 * LOSS:.1f} points of the whole network, along the points: {listed} bytes.")
+    lines += [_against_jpeg(study, kind, wanted, sizes["JPEG"]) for kind in ("CR+BQ", "entropic")]
+    trained = [cell for name, cell in cells.items() if name.startswith(("CR+BQ", "entropic"))]
+    smaller = float(study.network["weight_bytes"]) / max(float(cell["encoder_bytes"]) for cell in trained)
+    lines.append(f"- The largest of the encoders is {smaller:.0f} times smaller than the network.")
     return "\n".join(lines)
 
 
-def _against_jpeg(cells: dict[str, Cell], goal: float, smallest: float) -> str:
-    """The fewest int8 channels that keep the accuracy, against the picture offloaded as JPEG."""
-    fitting = [c for name, c in cells.items() if name.startswith("CR+BQ") and float(c["accuracy"]) >= goal]
-    if not fitting:
-        return "- No number of int8 channels keeps that."
-    best = min(fitting, key=lambda cell: float(cell["bytes"]))
-    sent, lost = float(best["bytes"]), float(cells["uncompressed"]["accuracy"]) - float(best["accuracy"])
-    said = f"- The fewest int8 channels that keep it send {sent:.0f} bytes and lose {100 * lost:.2f} points"
-    usual, least = (_compared(sent, size) for size in (float(cells[USUAL]["bytes"]), smallest))
-    return f"{said}: {usual} JPEG at its usual quality, 75, and {least} the smallest JPEG that does."
+def _against_channels(study: Study, rival: str) -> str:
+    """How many bytes fewer learnt symbols, trained no longer, need for the accuracy of some int8 channels."""
+    (way, channels), cell = way_of(rival), study.mean[rival]
+    shares = [_saved(cells, rival) for cells in (study.mean, *study.repeats)]
+    together, *each = (f"{share:.0%} fewer" if share > -math.inf else "not reached" for share in shares)
+    named = f"{channels:g} {WAYS[way]} ({cell['accuracy']:.2%}, {cell['bytes']:.0f} bytes)"
+    said = f"{together} (the repeats by themselves: {', '.join(each)})"
+    return f"- Learnt symbols, trained no longer, at the accuracy of {named}: {said}."
+
+
+def _saved(cells: dict[str, Cell], rival: str) -> float:
+    """The share of the bytes of some int8 channels that learnt symbols save; minus infinity where they miss it."""
+    way, cell = way_of(rival)[0], cells[rival]
+    needed = bytes_at(cells, {"entropic", way.replace("CR+BQ", "entropic")}, float(cell["accuracy"]))
+    return 1 - needed / float(cell["bytes"])
+
+
+def _against_jpeg(study: Study, kind: str, goal: float, smallest: float) -> str:
+    """A kind of bottleneck against the picture offloaded as JPEG: the smallest that keeps the accuracy, or the best."""
+    cells = study.mean
+    mine = {name: cell for name, cell in cells.items() if name.startswith(kind)}
+    fitting = [name for name, cell in mine.items() if float(cell["accuracy"]) >= goal]
+    if fitting:
+        name, which = min(fitting, key=lambda name: float(cells[name]["bytes"])), "The fewest"
+    else:
+        name, which = max(mine, key=lambda name: float(cells[name]["accuracy"])), "None keep that; the most accurate"
+    sent, lost = float(cells[name]["bytes"]), [_lost(repeat, name) for repeat in (cells, *study.repeats)]
+    usual = f"{_compared(sent, float(cells[USUAL]['bytes']))} JPEG at its usual quality, 75"
+    least = f", and {_compared(sent, smallest)} the smallest JPEG that does" if fitting else ""
+    kept = " that keep it" if fitting else ""
+    said = f"- {which} {WAYS[kind]}{kept} send {sent:.0f} bytes and lose {lost[0]} points ({', '.join(lost[1:])})"
+    return f"{said}: {usual}, which loses {_lost(cells, USUAL)}{least}."
+
+
+def _lost(cells: dict[str, Cell], name: str) -> str:
+    return f"{100 * (float(cells['uncompressed']['accuracy']) - float(cells[name]['accuracy'])):.2f}"
 
 
 def _compared(sent: float, other: float) -> str:
     return f"{1 - sent / other:.0%} below" if sent < other else f"{sent / other - 1:.0%} above"
 
 
-def study_section(cells: dict[str, Cell], introduction: str, plot: str, goal: float, said_of_goal: str) -> list[str]:
+def study_section(study: Study, introduction: str, plot: str) -> list[str]:
     """Text, plot, findings and points of one study; the plot is written.
 
     Args:
-        cells: of the study, its network and recipe among them.
+        study: its results.
         introduction: with the names of what the network and the recipe have.
         plot: name of its file.
-        goal: see `findings`.
-        said_of_goal: see `findings`.
     """
-    whole, recipe = cells["network"], cells["recipe"]
-    ways = {name: cell for name, cell in cells.items() if name not in ("network", "recipe")}
     points = {
         said: Points(
-            tuple((float(c["bytes"]), 100 * float(c["accuracy"])) for n, c in ways.items() if way_of(n)[0] == way)
+            tuple((float(c["bytes"]), 100 * float(c["accuracy"])) for n, c in study.mean.items() if way_of(n)[0] == way)
         )
         for way, said in WAYS.items()
     }
     shown = {said: mine for said, mine in points.items() if mine.pairs}
-    judged = "Accuracy" if "validation" in recipe else "Agreement"
-    (PLOTS / plot).write_text(scatter_plot(f"{judged} (%) against bytes a picture", shown), encoding="utf-8")
+    (PLOTS / plot).write_text(scatter_plot("Accuracy (%) against bytes a picture", shown), encoding="utf-8")
     text = introduction.format(
-        weights=float(whole["weight_bytes"]) / 1e6,
-        macs=float(whole["macs"]) / 1e6,
-        accuracy=float(ways["uncompressed"]["accuracy"]),
-        **recipe,
+        weights=float(study.network["weight_bytes"]) / 1e6,
+        macs=float(study.network["macs"]) / 1e6,
+        accuracy=float(study.mean["uncompressed"]["accuracy"]),
+        repeats=len(study.repeats),
+        **study.recipe,
     )
-    picture = f"![{judged} against bytes](../images/{plot})"
-    return [text, picture, "### Findings", findings(ways, whole, goal, said_of_goal), "### All points", table(ways)]
+    picture = f"![Accuracy against bytes](../images/{plot})"
+    return [text, picture, "### Findings", findings(study), "### All points", table(study)]
 
 
 def speed_section(results: Path) -> str:
@@ -245,6 +292,7 @@ def links_section(results: Path) -> str:
         **{key: faults[key] for key in ("requests", "clients", "wrong", "device")},
         timeout=faults["timeout_ms"],
         longest=faults["longest_ms"],
+        undisturbed=faults["longest_without_pauses_ms"],
         minutes=fuzz["seconds"] / 60,
         frames=frames,
         conversations=fuzz["conversations with the server"],
@@ -282,12 +330,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="folder")
     folder: Path = parser.parse_args().results
-    clothes, photographs = (Results(folder / f"split-{name}.json").cells for name in ("rates", "photographs"))
-    goal = float(clothes["uncompressed"]["accuracy"]) - LOSS
-    said = f"Within {100 * LOSS:.1f} points of the whole network"
-    parts = study_section(clothes, INTRODUCTION, "split-rates.svg", goal, said)
-    goal, said = float(photographs[USUAL]["accuracy"]), f"As much agreement as {USUAL}"
-    parts += study_section(photographs, PHOTOGRAPHS, "split-rates-photographs.svg", goal, said)
+    clothes, photographs = (Study.read(folder, f"split-{name}") for name in ("rates", "photographs"))
+    parts = study_section(clothes, INTRODUCTION, "split-rates.svg")
+    parts += study_section(photographs, PHOTOGRAPHS, "split-rates-photographs.svg")
     parts += [speed_section(folder), links_section(folder), exits_section(Results(folder / "split-exits.json").cells)]
     PAGE.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
 
