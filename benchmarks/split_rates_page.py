@@ -187,6 +187,7 @@ def findings(study: Study) -> str:
     listed = ", ".join(f"{said} {_size(sizes[way])}" for way, said in WAYS.items() if way in known)
     lines.append(f"- Within {100 * LOSS:.1f} points of the whole network, along the points: {listed} bytes.")
     lines += [_against_jpeg(study, kind, wanted, sizes["JPEG"]) for kind in ("CR+BQ", "entropic")]
+    lines.append(f"- {USUAL}, Pillow's usual quality, loses {_lost(cells, USUAL)} points.")
     trained = [cell for name, cell in cells.items() if name.startswith(("CR+BQ", "entropic"))]
     smaller = float(study.network["weight_bytes"]) / max(float(cell["encoder_bytes"]) for cell in trained)
     lines.append(f"- The largest of the encoders is {smaller:.0f} times smaller than the network.")
@@ -211,20 +212,21 @@ def _saved(cells: dict[str, Cell], rival: str) -> float:
 
 
 def _against_jpeg(study: Study, kind: str, goal: float, smallest: float) -> str:
-    """A kind of bottleneck against the picture offloaded as JPEG: the smallest that keeps the accuracy, or the best."""
+    """The smallest bottleneck of a kind that keeps the accuracy, or every one, against the picture as JPEG."""
     cells = study.mean
-    mine = {name: cell for name, cell in cells.items() if name.startswith(kind)}
-    fitting = [name for name, cell in mine.items() if float(cell["accuracy"]) >= goal]
-    if fitting:
-        name, which = min(fitting, key=lambda name: float(cells[name]["bytes"])), "The fewest"
-    else:
-        name, which = max(mine, key=lambda name: float(cells[name]["accuracy"])), "None keep that; the most accurate"
-    sent, lost = float(cells[name]["bytes"]), [_lost(repeat, name) for repeat in (cells, *study.repeats)]
-    usual = f"{_compared(sent, float(cells[USUAL]['bytes']))} JPEG at its usual quality, 75"
-    least = f", and {_compared(sent, smallest)} the smallest JPEG that does" if fitting else ""
-    kept = " that keep it" if fitting else ""
-    said = f"- {which} {WAYS[kind]}{kept} send {sent:.0f} bytes and lose {lost[0]} points ({', '.join(lost[1:])})"
-    return f"{said}: {usual}, which loses {_lost(cells, USUAL)}{least}."
+    mine = sorted((float(cell["bytes"]), name) for name, cell in cells.items() if name.startswith(kind))
+    fitting = [(sent, name) for sent, name in mine if float(cells[name]["accuracy"]) >= goal]
+    if not fitting:
+        return f"- No {WAYS[kind]} keep that: {'; '.join(_cost(study, name) for _, name in mine)}."
+    sent, name = fitting[0]
+    said = f"- The fewest {WAYS[kind]} that keep that: {_cost(study, name)}"
+    return f"{said}, {_compared(sent, smallest)} the smallest JPEG that does."
+
+
+def _cost(study: Study, name: str) -> str:
+    sent, usual = (float(study.mean[cell]["bytes"]) for cell in (name, USUAL))
+    each = ", ".join(_lost(repeat, name) for repeat in study.repeats)
+    return f"{sent:.0f} bytes ({_compared(sent, usual)} {USUAL}), {_lost(study.mean, name)} points lost ({each})"
 
 
 def _lost(cells: dict[str, Cell], name: str) -> str:
