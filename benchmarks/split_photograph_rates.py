@@ -53,6 +53,12 @@ def known_squares(folder: Path, parts: tuple[int, ...]) -> Images:
     return Images(pixels[kinds >= 0], kinds[kinds >= 0])
 
 
+def known_photographs(folder: Path, part: int) -> int:
+    """How many photographs the squares of a part whose kind is known were cut from."""
+    arrays = np.load(folder / "photographs.npz")
+    return len(np.unique(arrays[f"{part}/photographs"][arrays[f"{part}/kinds"] >= 0]))
+
+
 def taking_colours(model: ir.Model) -> ir.Model:
     """The network behind layers that make of colours from 0 to 255 what it was trained on; in place."""
     given = model.graph.inputs[0]
@@ -115,7 +121,11 @@ def study(models: Path, folder: Path, part: int) -> tuple[Study, Images]:
     trained = known_squares(folder, tuple(other for other in range(PARTS) if other != part))
     tested = known_squares(folder, (part,))
     model = telling_kinds(taking_colours(prepared(models / NETWORK)), trained)
-    counts = {"trained_squares": len(trained.pixels), "tested_squares": len(tested.pixels)}
+    counts = {
+        "trained_squares": len(trained.pixels),
+        "tested_squares": len(tested.pixels),
+        "tested_photographs": known_photographs(folder, part),
+    }
     return Study(model, CUT, TILES, QUALITIES, FEATURE_QUALITIES, tested, counts), trained
 
 

@@ -59,11 +59,12 @@ EfficientNet-Lite0 with a last layer that tells an animal, a source of energy, a
 folder says in which a Debian package keeps it (`benchmarks/split_photographs.py`; most are kept as WebP there). The
 photographs are in three parts. For each part, last layer and bottlenecks are trained on some
 {trained_squares:,.0f} squares cut from the other parts, and tested on some {tested_squares:,.0f} squares of its own;
-figures are means over two of the parts. The whole network, given the uncompressed squares, finds {accuracy:.2%}. The
-settings of the training were chosen by what they did on the third part, which is not among the figures. A part has some
-seventy photographs, so that a single one that is taken for something else counts more than a point.
+figures are means over {repeats} of the parts. The whole network, given the uncompressed squares, finds {accuracy:.2%}.
+The settings of the training were chosen by what they did on the part that is left, which is not among the figures. A
+part has some {tested_photographs:.0f} photographs, so that a single one that is taken for something else counts more
+than a point.
 
-The layers up to the end of the first block of the third stage stay on the device, a quarter of the work, and the
+The layers up to the end of the first block of the third stage stay on the device, {kept:.0%} of the work, and the
 bottleneck stands behind them (`keep_layers`): one convolution of stride 2 there, and one back, trained to make the
 features again and to have the frozen layers behind them make theirs (`matched`), for as many epochs as the table says.
 Bottlenecks see no labels.
@@ -98,7 +99,7 @@ class Study:
 
     Attributes:
         repeats: the ways to have a picture classified, by their names, of each repeat.
-        mean: of all repeats that have a way.
+        mean: of the repeats, for each way.
         network: its size.
         recipe: numbers of pictures.
     """
@@ -110,17 +111,17 @@ class Study:
 
     @classmethod
     def read(cls, folder: Path, name: str) -> Study:
-        """What is kept of a study; names that not every repeat has are left out."""
+        """What is kept of a study; every repeat must have the same ways."""
         repeats = [Results(file).cells for file in sorted(folder.glob(f"{name}-[0-9].json"))]
-        recipes = [cells.pop("recipe") for cells in repeats]
-        network = next(cells["network"] for cells in repeats)
-        common = set.intersection(*(set(cells) for cells in repeats)) - {"network"}
+        if not repeats or any(set(cells) != set(repeats[0]) for cells in repeats):
+            raise SystemExit(f"{folder}: the repeats of {name} are not there, or not finished")
+        recipes, networks = ([cells.pop(key) for cells in repeats] for key in ("recipe", "network"))
         recipe = {key: sum(recipe[key] for recipe in recipes) / len(recipes) for key in recipes[0]}
         mean = {
             name: {key: statistics.fmean(float(cells[name][key]) for cells in repeats) for key in repeats[0][name]}
-            for name in common
+            for name in repeats[0]
         }
-        return cls(tuple(repeats), mean, network, recipe)
+        return cls(tuple(repeats), mean, networks[0], recipe)
 
 
 def way_of(name: str) -> tuple[str, float]:
@@ -258,6 +259,7 @@ def study_section(study: Study, introduction: str, plot: str) -> list[str]:
         macs=float(study.network["macs"]) / 1e6,
         accuracy=float(study.mean["uncompressed"]["accuracy"]),
         repeats=len(study.repeats),
+        kept=float(study.mean["feature JPEG 95"]["encoder_macs"]) / float(study.network["macs"]),
         **study.recipe,
     )
     picture = f"![Accuracy against bytes](../images/{plot})"

@@ -99,14 +99,17 @@ class InsertBottleneck(Pass):
     layers make of that further on. In stage two the network learns its own former outputs, labels, or both (`loss`),
     with the latent rounded as it will travel.
 
-    Case 1: learnt coding. The latent is rounded to integers, and the bits that a learnt distribution of each channel
-        gives them are part of the loss. The frequencies go with the model to the entropy coder. Entropic Student
-        (Matsubara et al., WACV 2022), with ReLU for its divisive normalisation, which few devices have kernels for.
+    Case 1: learnt coding. The latent is rounded to integers, and the bits that a learnt distribution of each channel,
+        or of each element where they are few, gives them are part of the loss. The frequencies go with the model to the
+        entropy coder; the head clips what would be outside of those seen, and four more on either side. Entropic
+        Student (Matsubara et al., WACV 2022), with ReLU for its divisive normalisation, which few devices have kernels
+        for.
     Case 2: int8. BottleFit (Matsubara et al., 2022): few channels, and even steps over the range of the latent.
     Case 3: float: a pair of convolutions, to be quantized by whoever cuts the model there.
     Case 4: `keep_layers`: the layers up to the cut stay as they are, and encoder and decoder behind them are a
         convolution each, which begin as a projection on principal components: more work on the device, and far less to
-        learn. The unit of BottleNet (Eshratifar et al., ISLPED 2019), without its JPEG.
+        learn; with a `stride`, on those of squares of positions. The unit of BottleNet (Eshratifar et al., ISLPED
+        2019), without its JPEG.
     Case 5: inputs whose numbers are large or far from 0 get a scale, measured on the data, in front of the encoder.
 
     `edgec split build` cuts the network at the latent by itself. The pass follows those of the default recipe; it wants

@@ -40,18 +40,9 @@ def test_it_learns_what_the_symbols_cost() -> None:
 
 @pytest.mark.parametrize(("positions", "distributions"), [(2, 2), (1025, 1)])
 def test_few_elements_have_a_distribution_each(positions: int, distributions: int) -> None:
-    from edgec.training.bottleneck_prior import FactorizedPrior
-
-    prior = FactorizedPrior((1, positions), 1.0).train()
     apart = torch.zeros(1, 1, positions)
     apart[0, 0, ::2] = 20
-    optimizer = torch.optim.Adam(prior.parameters(), 0.03)
-    for _ in range(300):
-        prior(apart)
-        loss = prior.penalty()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    prior = _fitted(apart).train()
     assert prior.distributions == distributions
     prior(apart)
     # One distribution for both symbols needs a bit to tell them apart; two need none.
